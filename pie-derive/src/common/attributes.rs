@@ -1,0 +1,122 @@
+//! `#[pie(...)]` as a list of keys, each with its value and its span.
+
+use proc_macro2::Span;
+use syn::punctuated::Punctuated;
+use syn::spanned::Spanned;
+use syn::{Attribute, Expr, ExprLit, Lit, Meta, Token};
+
+use super::errors::Errors;
+
+/// One `key`, `key = value` or `key(...)` of an attribute.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) key: String,
+    pub(crate) span: Span,
+    pub(crate) meta: Meta,
+}
+
+/// All entries of the attributes with this name, in order.
+pub(crate) fn entries(attributes: &[Attribute], name: &str, errors: &mut Errors) -> Vec<Entry> {
+    let mut out = Vec::new();
+    for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident(name)) {
+        if let Meta::Path(path) = &attribute.meta {
+            errors.push(
+                path,
+                format!("`#[{name}]` says nothing: write what is meant in brackets, such as `#[{name}(id)]`"),
+            );
+            continue;
+        }
+        if let Some(list) =
+            errors.keep(attribute.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated))
+        {
+            out.extend(list.into_iter().map(entry));
+        }
+    }
+    out
+}
+
+/// An entry of a parsed list.
+pub(crate) fn entry(meta: Meta) -> Entry {
+    let path = meta.path();
+    let key = path.segments.iter().map(|segment| segment.ident.to_string()).collect::<Vec<_>>().join("::");
+    Entry { key, span: path.span(), meta }
+}
+
+impl Entry {
+    /// A key without a value.
+    pub(crate) fn flag(&self, errors: &mut Errors) {
+        if !matches!(self.meta, Meta::Path(_)) {
+            errors.push(&self.meta, format!("`{0}` takes no value: write `{0}`", self.key));
+        }
+    }
+
+    /// The expression of `key = value`.
+    pub(crate) fn value(&self, example: &str) -> syn::Result<&Expr> {
+        match &self.meta {
+            Meta::NameValue(pair) => Ok(&pair.value),
+            _ => Err(syn::Error::new_spanned(
+                &self.meta,
+                format!("`{}` takes a value: write `{example}`", self.key),
+            )),
+        }
+    }
+
+    /// The text of `key = "text"`.
+    pub(crate) fn text(&self, example: &str) -> syn::Result<syn::LitStr> {
+        match self.value(example)? {
+            Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Ok(text.clone()),
+            other => {
+                Err(syn::Error::new_spanned(other, format!("`{}` takes a text: write `{example}`", self.key)))
+            }
+        }
+    }
+
+    /// The items of `key(a, b)`.
+    pub(crate) fn list<T: syn::parse::Parse>(&self, example: &str) -> syn::Result<Vec<T>> {
+        match &self.meta {
+            Meta::List(list) => {
+                let items = list
+                    .parse_args_with(Punctuated::<T, Token![,]>::parse_terminated)
+                    .map_err(|error| syn::Error::new(error.span(), format!("{error}: write `{example}`")))?;
+                if items.is_empty() {
+                    return Err(syn::Error::new_spanned(
+                        list,
+                        format!("`{}` is empty: write `{example}`", self.key),
+                    ));
+                }
+                Ok(items.into_iter().collect())
+            }
+            other => {
+                Err(syn::Error::new_spanned(other, format!("`{}` takes a list: write `{example}`", self.key)))
+            }
+        }
+    }
+}
+
+/// Reports every key that stands more than once, at its second place.
+pub(crate) fn refuse_repeated(entries: &[Entry], may_repeat: &[&str], errors: &mut Errors) {
+    for (i, entry) in entries.iter().enumerate() {
+        let repeated = entries[..i].iter().any(|before| before.key == entry.key);
+        if repeated && !may_repeat.contains(&entry.key.as_str()) {
+            errors.add(syn::Error::new(
+                entry.span,
+                format!("`{}` is given twice: remove one of them", entry.key),
+            ));
+        }
+    }
+}
+
+/// A name of a table or column, which becomes part of cache keys.
+pub(crate) fn name(text: &syn::LitStr, what: &str) -> syn::Result<String> {
+    let value = text.value();
+    if value.is_empty() {
+        return Err(syn::Error::new(text.span(), format!("an empty {what} name")));
+    }
+    if let Some(bad) = value.chars().find(|c| c.is_control() || ":%*?[]\\,@~+=".contains(*c)) {
+        return Err(syn::Error::new(
+            text.span(),
+            format!("`{}` in a {what} name: it has a meaning in cache keys", bad.escape_default()),
+        ));
+    }
+    Ok(value)
+}

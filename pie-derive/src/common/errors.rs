@@ -1,0 +1,44 @@
+//! Collects all mistakes of an item, so that they are reported together.
+
+use proc_macro2::TokenStream;
+use syn::spanned::Spanned;
+
+/// The mistakes found so far.
+#[derive(Debug, Default)]
+pub(crate) struct Errors(Option<syn::Error>);
+
+impl Errors {
+    /// Adds a mistake at these tokens.
+    pub(crate) fn push(&mut self, at: &impl Spanned, message: impl std::fmt::Display) {
+        self.add(syn::Error::new(at.span(), message));
+    }
+
+    /// Adds a mistake that knows its place.
+    pub(crate) fn add(&mut self, error: syn::Error) {
+        match &mut self.0 {
+            Some(all) => all.combine(error),
+            None => self.0 = Some(error),
+        }
+    }
+
+    /// The value, or nothing and one mistake more.
+    pub(crate) fn keep<T>(&mut self, result: syn::Result<T>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.add(error);
+                None
+            }
+        }
+    }
+
+    /// All mistakes as `compile_error!`s; empty tokens without any.
+    pub(crate) fn into_tokens(self) -> TokenStream {
+        self.0.map(|error| error.to_compile_error()).unwrap_or_default()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn messages(&self) -> Vec<String> {
+        self.0.iter().flatten().map(|error| error.to_string()).collect()
+    }
+}

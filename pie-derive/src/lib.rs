@@ -1,0 +1,33 @@
+//! The macros of `pie`. Use them through the `pie` crate, which documents what they generate.
+//!
+//! Each macro is the same three steps: `parse` (tokens to attributes, each with its span), `ir` (checked, plain data) and
+//! `expand` (data to tokens, which cannot fail). All mistakes of one item are reported together, and what could be
+//! understood of it is still expanded, so that one mistake is one message.
+
+mod cached;
+mod common;
+mod model;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+use proc_macro::TokenStream;
+
+#[doc = include_str!("../docs/model.md")]
+#[proc_macro_derive(Model, attributes(pie))]
+pub fn derive_model(input: TokenStream) -> TokenStream {
+    model::derive(input.into()).into()
+}
+
+#[doc = include_str!("../docs/value.md")]
+#[proc_macro_derive(Value, attributes(pie))]
+pub fn derive_value(input: TokenStream) -> TokenStream {
+    value::derive(input.into()).into()
+}
+
+#[doc = include_str!("../docs/cached.md")]
+#[proc_macro_attribute]
+pub fn cached(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    cached::attribute(arguments.into(), item.into()).into()
+}

@@ -1,0 +1,168 @@
+//! `#[derive(Value)]`: enums without fields as text, newtypes as what they wrap.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::{Data, DeriveInput, Fields, Ident, Type};
+
+use crate::common::attributes::{entries, refuse_repeated};
+use crate::common::case::{CASES, rename};
+use crate::common::crate_path::library;
+use crate::common::errors::Errors;
+use crate::common::suggest;
+
+/// What the type is, checked.
+enum Kind {
+    /// The variants and the texts that stand for them.
+    Enum(Vec<(Ident, String)>),
+    /// The only field of a tuple struct.
+    Newtype(Box<Type>),
+}
+
+pub(crate) fn derive(input: TokenStream) -> TokenStream {
+    let mut errors = Errors::default();
+    let Some(input) = errors.keep(syn::parse2::<DeriveInput>(input)) else { return errors.into_tokens() };
+    let list = entries(&input.attrs, "pie", &mut errors);
+    let library = library(&list, &mut errors);
+    let kind = check(&input, &list, &mut errors);
+    let expanded =
+        kind.map(|kind| expand(&input.ident, &kind, &quote!(#library::__private))).unwrap_or_default();
+    let errors = errors.into_tokens();
+    quote!(#expanded #errors)
+}
+
+fn check(
+    input: &DeriveInput,
+    list: &[crate::common::attributes::Entry],
+    errors: &mut Errors,
+) -> Option<Kind> {
+    refuse_repeated(list, &[], errors);
+    if !input.generics.params.is_empty() {
+        errors.push(&input.generics, "a column type has no generic parameters");
+        return None;
+    }
+    let is_enum = matches!(input.data, Data::Enum(_));
+    let mut case = None;
+    for entry in list {
+        match entry.key.as_str() {
+            "crate" => {}
+            "rename_all" if is_enum => {
+                let Some(text) = errors.keep(entry.text("rename_all = \"snake_case\"")) else { continue };
+                if CASES.contains(&text.value().as_str()) {
+                    case = Some(text.value());
+                } else {
+                    errors.push(&text, suggest::unknown("case", &text.value(), &CASES));
+                }
+            }
+            "rename_all" => errors
+                .add(syn::Error::new(entry.span, "`rename_all` is for enums: a newtype has no variants")),
+            other => errors.add(syn::Error::new(
+                entry.span,
+                suggest::unknown("key of `#[pie]` on a value", other, &["rename_all", "crate"]),
+            )),
+        }
+    }
+    match &input.data {
+        Data::Enum(data) => {
+            if data.variants.is_empty() {
+                errors.push(&input.ident, "an enum without variants has no values to store");
+                return None;
+            }
+            let mut variants: Vec<(Ident, String)> = Vec::new();
+            for variant in &data.variants {
+                if !matches!(variant.fields, Fields::Unit) {
+                    errors.push(&variant.fields, "a variant with fields does not fit in a column: write `#[pie(json)]` on the model's field instead");
+                }
+                let name = variant.ident.to_string();
+                let mut text = case.as_deref().and_then(|case| rename(&name, case)).unwrap_or(name);
+                let own = entries(&variant.attrs, "pie", errors);
+                refuse_repeated(&own, &[], errors);
+                for entry in &own {
+                    if entry.key == "rename" {
+                        if let Some(given) = errors.keep(entry.text("rename = \"name\"")) {
+                            text = given.value();
+                        }
+                    } else {
+                        errors.add(syn::Error::new(
+                            entry.span,
+                            suggest::unknown("key of `#[pie]` on a variant", &entry.key, &["rename"]),
+                        ));
+                    }
+                }
+                if let Some((first, _)) = variants.iter().find(|(_, other)| *other == text) {
+                    errors.push(
+                        &variant.ident,
+                        format!("variants `{first}` and `{}` would both be \"{text}\"", variant.ident),
+                    );
+                }
+                variants.push((variant.ident.clone(), text));
+            }
+            Some(Kind::Enum(variants))
+        }
+        Data::Struct(data) => match &data.fields {
+            Fields::Unnamed(fields) if fields.unnamed.len() == 1 => {
+                fields.unnamed.first().map(|field| Kind::Newtype(Box::new(field.ty.clone())))
+            }
+            _ => {
+                errors.push(
+                    &input.ident,
+                    "a column type is an enum without fields or a newtype: write `struct Name(i64);`, or `#[pie(json)]` on the model's field",
+                );
+                None
+            }
+        },
+        Data::Union(data) => {
+            errors
+                .push(&data.union_token, "a column type is an enum without fields or a newtype, not a union");
+            None
+        }
+    }
+}
+
+fn expand(ident: &Ident, kind: &Kind, p: &TokenStream) -> TokenStream {
+    let body = match kind {
+        Kind::Enum(variants) => {
+            let (names, texts): (Vec<_>, Vec<_>) = variants.iter().map(|(name, text)| (name, text)).unzip();
+            let shape = format!(
+                "enum {}",
+                variants.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>().join(",")
+            );
+            quote! {
+                const TYPE: #p::ColumnType = #p::ColumnType::Text;
+                const SHAPE: #p::u64 = #p::fingerprint(#shape);
+                fn to_datum(&self) -> #p::Datum<'_> {
+                    #p::text(match self { #(Self::#names => #texts),* })
+                }
+                fn from_datum(datum: #p::Datum<'static>) -> #p::Result<Self, #p::ValueError> {
+                    #p::variant(datum, &[#((#texts, Self::#names)),*])
+                }
+            }
+        }
+        Kind::Newtype(inner) => quote! {
+            const TYPE: #p::ColumnType = <#inner as #p::Value>::TYPE;
+            const SHAPE: #p::u64 = <#inner as #p::Value>::SHAPE;
+            fn to_datum(&self) -> #p::Datum<'_> {
+                #p::Value::to_datum(&self.0)
+            }
+            fn from_datum(datum: #p::Datum<'static>) -> #p::Result<Self, #p::ValueError> {
+                #p::Ok(Self(<#inner as #p::Value>::from_datum(datum)?))
+            }
+            fn heap_bytes(&self) -> #p::usize {
+                #p::Value::heap_bytes(&self.0)
+            }
+        },
+    };
+    let check = match kind {
+        Kind::Newtype(inner) => {
+            let span = syn::spanned::Spanned::span(inner);
+            quote::quote_spanned!(span=> const _: () = #p::assert_not_null::<#inner>();)
+        }
+        Kind::Enum(_) => TokenStream::new(),
+    };
+    quote! {
+        #check
+        #[automatically_derived]
+        impl #p::Value for #ident { #body }
+        #[automatically_derived]
+        impl #p::NotNull for #ident {}
+    }
+}

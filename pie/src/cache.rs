@@ -1,0 +1,17 @@
+//! Keys, entries, the chain of layers and the stamps that keep it honest. Knows nothing of models and databases.
+
+pub(crate) mod chain;
+pub(crate) mod entry;
+pub(crate) mod key;
+pub(crate) mod layer;
+pub(crate) mod manager;
+pub(crate) mod stamps;
+pub(crate) mod stats;
+pub(crate) mod tracker;
+
+pub use entry::Entry;
+pub use key::{Key, Lookup};
+pub use layer::{BoxFuture, CacheLayer, LayerUsage, Peek, SharedLayer, SharedRead, SharedReply, SharedWrite};
+pub use manager::{Cache, LayerHandle};
+pub use stamps::StampName;
+pub use stats::{CacheStats, LayerStats};

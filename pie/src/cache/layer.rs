@@ -1,0 +1,235 @@
+//! The plugin traits: what a layer of the chain has to do.
+//!
+//! A layer only stores. Tags, patterns, deadlines, jitter, backfill and invalidation are the chain's, above the trait:
+//! an entry that was invalidated may stay in a layer for as long as it likes, it is never served.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+use bytes::Bytes;
+
+use super::entry::Entry;
+use super::key::{Key, Lookup};
+use super::stamps::StampName;
+use crate::codec::Token;
+use crate::error::Result;
+use crate::query::Source;
+
+/// A boxed future, so that layers and databases can stand behind `dyn`.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What a layer says at once, without waiting.
+#[derive(Debug, Clone)]
+pub enum Peek {
+    /// Here it is.
+    Hit(Entry),
+    /// It is not here.
+    Miss,
+    /// This layer has to be asked with [`get`](CacheLayer::get).
+    Ask,
+}
+
+/// What a layer holds right now, as far as it knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct LayerUsage {
+    /// How many entries.
+    pub entries: u64,
+    /// How many bytes they take.
+    pub bytes: u64,
+}
+
+impl LayerUsage {
+    /// A usage of this many entries and bytes.
+    #[must_use]
+    pub fn new(entries: u64, bytes: u64) -> Self {
+        Self { entries, bytes }
+    }
+}
+
+/// One layer of the chain.
+///
+/// There are two kinds. An *in-process* layer keeps [`Entry`] values as they are: implement `get`, `set`, `delete` and
+/// `clear`, and `peek` if it can answer without waiting. A *shared* layer keeps bytes that other processes read as well:
+/// it also returns itself from [`shared`](Self::shared), and provides the tokens that tell when a write happened elsewhere.
+///
+/// A failure is counted and the chain goes on without the layer; it is never the result of a query.
+///
+/// # Examples
+///
+/// ```
+/// use std::collections::HashMap;
+/// use std::sync::{Mutex, PoisonError};
+///
+/// use pie::Result;
+/// use pie::cache::{BoxFuture, CacheLayer, Entry, Key, LayerUsage};
+///
+/// #[derive(Debug, Default)]
+/// struct MyCache(Mutex<HashMap<String, Entry>>);
+///
+/// impl MyCache {
+///     fn map(&self) -> std::sync::MutexGuard<'_, HashMap<String, Entry>> {
+///         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+///     }
+/// }
+///
+/// impl CacheLayer for MyCache {
+///     fn name(&self) -> &'static str {
+///         "mine"
+///     }
+///     fn get<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Entry>>> {
+///         Box::pin(async move { Ok(self.map().get(key.as_str()).cloned()) })
+///     }
+///     fn set<'a>(&'a self, key: &'a Key, entry: &'a Entry) -> BoxFuture<'a, Result<()>> {
+///         Box::pin(async move {
+///             self.map().insert(key.as_str().to_owned(), entry.clone());
+///             Ok(())
+///         })
+///     }
+///     fn delete<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<()>> {
+///         Box::pin(async move {
+///             self.map().remove(key.as_str());
+///             Ok(())
+///         })
+///     }
+///     fn clear(&self) -> BoxFuture<'_, Result<()>> {
+///         Box::pin(async move {
+///             self.map().clear();
+///             Ok(())
+///         })
+///     }
+///     fn usage(&self) -> LayerUsage {
+///         LayerUsage::new(self.map().len() as u64, 0)
+///     }
+/// }
+/// ```
+pub trait CacheLayer: fmt::Debug + Send + Sync + 'static {
+    /// The name in statistics and in [`Source`].
+    fn name(&self) -> &'static str;
+
+    /// How answers of this layer are marked.
+    fn source(&self) -> Source {
+        Source::Layer(self.name())
+    }
+
+    /// Answers at once if it can. Must not wait, lock for long or allocate.
+    fn peek(&self, key: Lookup<'_>) -> Peek {
+        let _ = key;
+        Peek::Ask
+    }
+
+    /// The entry of a key. A shared layer is asked through [`SharedLayer::read`] instead, and returns `None` here.
+    ///
+    /// # Errors
+    /// The layer failed; the chain goes on to the next one.
+    fn get<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Entry>>>;
+
+    /// Stores an entry, replacing what was there. A shared layer is told through [`SharedLayer::write`] instead.
+    ///
+    /// # Errors
+    /// The layer failed; the value is then not stored in it.
+    fn set<'a>(&'a self, key: &'a Key, entry: &'a Entry) -> BoxFuture<'a, Result<()>>;
+
+    /// Removes the entry of a key, if it is there.
+    ///
+    /// # Errors
+    /// The layer failed.
+    fn delete<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<()>>;
+
+    /// Frees what it holds. Not needed for correctness: the chain has made every entry invalid before.
+    ///
+    /// # Errors
+    /// The layer failed.
+    fn clear(&self) -> BoxFuture<'_, Result<()>>;
+
+    /// What it holds.
+    fn usage(&self) -> LayerUsage {
+        LayerUsage::default()
+    }
+
+    /// Itself, if other processes read what it stores.
+    fn shared(&self) -> Option<&dyn SharedLayer> {
+        None
+    }
+}
+
+/// One key to read from a shared layer.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct SharedRead<'a> {
+    /// The key.
+    pub key: &'a Key,
+    /// What the value depends on; the first name is the key's own.
+    pub names: &'a [StampName],
+    /// How long a new token has to live at least, in milliseconds.
+    pub ttl: u64,
+}
+
+/// What a shared layer has for one key.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct SharedReply {
+    /// The stored bytes.
+    pub bytes: Option<Bytes>,
+    /// The tokens of the names, in their order. All of them exist when the reply arrives.
+    pub tokens: Vec<Token>,
+}
+
+impl SharedReply {
+    /// A reply with these bytes and tokens.
+    #[must_use]
+    pub fn new(bytes: Option<Bytes>, tokens: Vec<Token>) -> Self {
+        Self { bytes, tokens }
+    }
+}
+
+/// One value to store in a shared layer.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct SharedWrite<'a> {
+    /// The key.
+    pub key: &'a Key,
+    /// The bytes.
+    pub bytes: &'a Bytes,
+    /// How long to keep them, in milliseconds.
+    pub ttl: u64,
+    /// What the value depends on: their tokens must live as long as the value.
+    pub names: &'a [StampName],
+}
+
+/// The other half of a layer that several processes share: bytes in, bytes out, and a token for each stamp name.
+///
+/// A token is 16 random bytes that exist while nothing invalidated the name. A missing token is a miss, so losing tokens
+/// is always safe.
+pub trait SharedLayer: Send + Sync {
+    /// Reads values and the tokens of what they depend on, in one round trip; tokens that are missing are created.
+    ///
+    /// # Errors
+    /// The layer could not answer within its time budget; the chain loads from the database.
+    fn read<'a>(&'a self, reads: &'a [SharedRead<'a>]) -> BoxFuture<'a, Result<Vec<SharedReply>>>;
+
+    /// Stores values, and lets their tokens live at least as long.
+    ///
+    /// # Errors
+    /// The layer failed; nothing is stored.
+    fn write<'a>(&'a self, writes: &'a [SharedWrite<'a>]) -> BoxFuture<'a, Result<()>>;
+
+    /// Removes the tokens of these names. When it fails the layer itself remembers them, and removes them before it
+    /// answers the next read.
+    ///
+    /// # Errors
+    /// The layer could not be reached; the invalidation is remembered.
+    fn invalidate<'a>(&'a self, names: &'a [StampName]) -> BoxFuture<'a, Result<()>>;
+
+    /// Connects now instead of at the first use.
+    ///
+    /// # Errors
+    /// The layer cannot be reached.
+    fn connect(&self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    /// Lets go of connections and tasks.
+    fn close(&self) {}
+}

@@ -1,0 +1,212 @@
+//! The source of truth: what a database has to do for pie.
+//!
+//! A database runs [plans](crate::plan) and raw statements; it knows nothing of caches. SQLite ships; the trait has room
+//! for others.
+
+#[cfg(feature = "sqlite")]
+pub(crate) mod sql;
+#[cfg(feature = "sqlite")]
+pub(crate) mod sqlite;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+#[cfg(feature = "sqlite")]
+pub use sqlite::Sqlite;
+
+use crate::cache::BoxFuture;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Datum, Schema};
+use crate::plan::{ReadPlan, WritePlan};
+
+/// Values of one row, in the order that was asked for.
+pub type Row = Vec<Datum<'static>>;
+
+/// What a write did.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Written {
+    /// How many rows were inserted, changed or deleted.
+    pub affected: u64,
+    /// The rows, if they were asked for.
+    pub rows: Vec<Row>,
+}
+
+impl Written {
+    /// This many rows, and these.
+    #[must_use]
+    pub fn new(affected: u64, rows: Vec<Row>) -> Self {
+        Self { affected, rows }
+    }
+}
+
+/// A statement in the database's own language, with values that are bound and never spliced.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct RawStatement {
+    /// The text, with the database's own placeholders.
+    pub text: Arc<str>,
+    /// The values of the placeholders.
+    pub values: Vec<Datum<'static>>,
+}
+
+impl RawStatement {
+    pub(crate) fn new(text: Arc<str>, values: Vec<Datum<'static>>) -> Self {
+        Self { text, values }
+    }
+}
+
+/// Rows of a raw statement, with the names of their columns.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct RawRows {
+    /// The names.
+    pub names: Vec<String>,
+    /// The rows.
+    pub rows: Vec<Row>,
+    /// How many rows were changed.
+    pub affected: u64,
+}
+
+impl RawRows {
+    /// These rows under these names; `affected` rows were changed.
+    #[must_use]
+    pub fn new(names: Vec<String>, rows: Vec<Row>, affected: u64) -> Self {
+        Self { names, rows, affected }
+    }
+}
+
+/// Runs plans: on a connection of the pool, or in a transaction.
+pub trait Session: Send {
+    /// Runs a read; the rows have the columns that the plan [asks](crate::plan::Ask) for.
+    ///
+    /// # Errors
+    /// The database refused, or could not be reached.
+    fn read<'a>(&'a mut self, plan: &'a ReadPlan) -> BoxFuture<'a, Result<Vec<Row>>>;
+
+    /// Runs a write.
+    ///
+    /// # Errors
+    /// The database refused, or could not be reached.
+    fn write<'a>(&'a mut self, plan: &'a WritePlan) -> BoxFuture<'a, Result<Written>>;
+
+    /// Runs a raw statement.
+    ///
+    /// # Errors
+    /// The database refused, or could not be reached.
+    fn raw<'a>(&'a mut self, statement: &'a RawStatement) -> BoxFuture<'a, Result<RawRows>>;
+}
+
+/// A transaction: dropped without [`commit`](Self::commit), it is rolled back.
+pub trait Transaction: Session {
+    /// Makes the changes permanent.
+    ///
+    /// # Errors
+    /// The database refused, or its answer was lost: then nobody knows whether the changes are permanent.
+    fn commit(self: Box<Self>) -> BoxFuture<'static, Result<()>>;
+
+    /// Undoes the changes.
+    ///
+    /// # Errors
+    /// The database could not be reached; it undoes them by itself.
+    fn rollback(self: Box<Self>) -> BoxFuture<'static, Result<()>>;
+}
+
+/// A database.
+pub trait Database: fmt::Debug + Send + Sync + 'static {
+    /// The name in messages: `SQLite`.
+    fn name(&self) -> &'static str;
+
+    /// Something that runs plans, each for itself. Does not wait; connections are taken when a plan runs.
+    fn session(&self) -> Box<dyn Session>;
+
+    /// Begins a transaction that sees every commit before it, and in which what was read stays as it was read until the
+    /// end: the write path reads old values in it.
+    ///
+    /// # Errors
+    /// No connection was free in time, or the database is busy or not reachable.
+    fn begin(&self) -> BoxFuture<'_, Result<Box<dyn Transaction>>>;
+
+    /// Creates a table with its constraints and indexes unless it exists.
+    ///
+    /// # Errors
+    /// The database refused.
+    fn create_table(&self, schema: &'static Schema) -> BoxFuture<'_, Result<()>>;
+
+    /// How many values one statement may bind.
+    fn max_values(&self) -> usize;
+
+    /// Waits for running statements and closes all connections.
+    fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// How a database is opened.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct DatabaseOptions {
+    /// How many connections at most.
+    pub max_connections: u32,
+    /// How long to wait for a free connection, and for a lock of another writer.
+    pub acquire_timeout: Duration,
+}
+
+impl Default for DatabaseOptions {
+    /// 10 connections, 5 seconds.
+    fn default() -> Self {
+        Self { max_connections: 10, acquire_timeout: Duration::from_secs(5) }
+    }
+}
+
+/// What `Engine::builder().database(..)` takes: a URL, a pool of sqlx, or a [`Database`] of your own.
+pub trait IntoDatabase: Send {
+    /// Opens the database.
+    ///
+    /// # Errors
+    /// The URL is not understood, or the database cannot be opened.
+    fn open(self: Box<Self>, options: DatabaseOptions) -> BoxFuture<'static, Result<Arc<dyn Database>>>;
+}
+
+fn scheme_error(url: &str) -> Error {
+    let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
+    let known = scheme.len() <= 20
+        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    // What stands before the colon is shown only if it looks like a scheme: it could be anything.
+    let shown = if known && !scheme.is_empty() { scheme } else { "(none)" };
+    Error::new(
+        ErrorKind::InvalidConfig,
+        format!("unknown database scheme `{shown}`: write `sqlite://file.db` or `sqlite::memory:`"),
+    )
+}
+
+impl IntoDatabase for String {
+    fn open(self: Box<Self>, options: DatabaseOptions) -> BoxFuture<'static, Result<Arc<dyn Database>>> {
+        Box::pin(async move {
+            #[cfg(feature = "sqlite")]
+            if self.starts_with("sqlite:") {
+                return Ok(Arc::new(Sqlite::open(&self, options).await?) as Arc<dyn Database>);
+            }
+            let _ = options;
+            Err(scheme_error(&self))
+        })
+    }
+}
+
+impl IntoDatabase for &str {
+    fn open(self: Box<Self>, options: DatabaseOptions) -> BoxFuture<'static, Result<Arc<dyn Database>>> {
+        Box::new((*self).to_owned()).open(options)
+    }
+}
+
+impl<D: Database> IntoDatabase for Arc<D> {
+    fn open(self: Box<Self>, _options: DatabaseOptions) -> BoxFuture<'static, Result<Arc<dyn Database>>> {
+        Box::pin(async move { Ok(*self as Arc<dyn Database>) })
+    }
+}
+
+#[cfg(feature = "sqlite")]
+impl IntoDatabase for sqlx::SqlitePool {
+    fn open(self: Box<Self>, _options: DatabaseOptions) -> BoxFuture<'static, Result<Arc<dyn Database>>> {
+        Box::pin(async move { Ok(Arc::new(Sqlite::from_pool(*self)) as Arc<dyn Database>) })
+    }
+}

@@ -1,0 +1,340 @@
+//! SQLite through sqlx, bundled: a file, or a database in memory.
+//!
+//! Values are bound one by one from sea-query's list. (sea-query-sqlx would do it, and would also switch on extension
+//! loading in SQLite and panic on a `u64` above `i64::MAX`.)
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::sqlite::{
+    SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+};
+use sqlx::{Arguments, AssertSqlSafe, Column, Executor, Row as _, SqlitePool, TypeInfo, ValueRef};
+
+use super::sql::{self, Statement};
+use super::{Database, DatabaseOptions, RawRows, RawStatement, Row, Session, Transaction, Written};
+use crate::cache::BoxFuture;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Datum, Schema};
+use crate::plan::{ReadPlan, WritePlan};
+
+/// A SQLite database.
+///
+/// Opened from a URL, a file is created when it is missing (`?mode=rw` forbids that), has a write-ahead log, enforces
+/// foreign keys and waits for other writers. A database in memory has a single connection that all queries share: while a
+/// transaction is open, other queries wait for it, and fail with [`ErrorKind::PoolTimeout`] when it lasts too long.
+#[derive(Debug, Clone)]
+pub struct Sqlite {
+    pool: SqlitePool,
+}
+
+impl Sqlite {
+    /// A database on a pool you own. Its settings are yours; pie begins its transactions with `BEGIN IMMEDIATE`.
+    #[must_use]
+    pub fn from_pool(pool: SqlitePool) -> Self {
+        Self { pool }
+    }
+
+    /// The pool, for statements of your own. What they write, pie does not know.
+    #[must_use]
+    pub fn pool(&self) -> &SqlitePool {
+        &self.pool
+    }
+
+    /// Opens the database of a URL: `sqlite://path/to/file.db`, or `sqlite::memory:`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidConfig`] for a URL that is not understood, [`ErrorKind::Connection`] for a file that cannot be
+    /// opened.
+    pub async fn open(url: &str, options: DatabaseOptions) -> Result<Self> {
+        let memory = matches!(url, "sqlite::memory:" | "sqlite://:memory:" | "sqlite:");
+        let parsed =
+            SqliteConnectOptions::from_str(if memory { "sqlite::memory:" } else { url }).map_err(|_| {
+                Error::new(
+                    ErrorKind::InvalidConfig,
+                    "the SQLite URL cannot be used: write `sqlite://path/to/file.db` or `sqlite::memory:`",
+                )
+            })?;
+        let memory = memory || url.contains("mode=memory");
+        let mut connect = parsed
+            .foreign_keys(true)
+            .busy_timeout(options.acquire_timeout)
+            .statement_cache_capacity(256)
+            .optimize_on_close(false, None);
+        if !memory {
+            if !url.contains("mode=") {
+                connect = connect.create_if_missing(true);
+            }
+            if !url.contains("mode=ro") && !url.contains("immutable=") {
+                connect = connect.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Normal);
+            }
+        }
+        let mut pool =
+            SqlitePoolOptions::new().acquire_timeout(options.acquire_timeout.max(Duration::from_millis(1)));
+        pool = if memory {
+            // The database lives as long as its connection: one, for ever.
+            pool.max_connections(1).min_connections(1).idle_timeout(None).max_lifetime(None)
+        } else {
+            pool.max_connections(options.max_connections.max(1))
+        };
+        let pool = pool.connect_with(connect).await.map_err(|error| match failure(error) {
+            error if error.kind() == ErrorKind::PoolTimeout => error,
+            error => {
+                Error::new(ErrorKind::Connection, "the SQLite database cannot be opened").with_source(error)
+            }
+        })?;
+        Ok(Self { pool })
+    }
+}
+
+/// The typed error of what sqlx says.
+fn failure(error: sqlx::Error) -> Error {
+    let (kind, message): (ErrorKind, &'static str) = match &error {
+        sqlx::Error::Database(inner) => {
+            let (message, code) =
+                (inner.message().to_owned(), inner.code().and_then(|code| code.parse().ok()));
+            return refused(&message, code.unwrap_or(0)).with_source(error);
+        }
+        sqlx::Error::PoolTimedOut => (
+            ErrorKind::PoolTimeout,
+            "no connection became free in time; a task that has a transaction open must use it for its reads as well",
+        ),
+        sqlx::Error::PoolClosed => (ErrorKind::Closed, "the engine was closed"),
+        sqlx::Error::WorkerCrashed => (ErrorKind::Connection, "the connection's thread ended"),
+        sqlx::Error::Io(_) => (ErrorKind::Connection, "the database file cannot be read or written"),
+        sqlx::Error::Configuration(_) => (ErrorKind::InvalidConfig, "the database settings cannot be used"),
+        _ => (ErrorKind::Database, "the database call failed"),
+    };
+    Error::new(kind, message).with_source(error)
+}
+
+fn after<'m>(message: &'m str, before: &str) -> Option<&'m str> {
+    message.find(before).map(|at| message[at + before.len()..].trim())
+}
+
+/// The error of a refusal by SQLite, by its extended result code and, where the code says too little, by its message.
+/// Messages of SQLite name tables and columns, never values.
+fn refused(message: &str, code: i32) -> Error {
+    // `UNIQUE constraint failed: users.org_id, users.slug`
+    let columns = |message: &str| -> String {
+        let listed = after(message, "failed:").unwrap_or_default();
+        listed.split(", ").map(|part| part.rsplit('.').next().unwrap_or(part)).collect::<Vec<_>>().join(", ")
+    };
+    match code {
+        2067 | 1555 | 2579 => Error::new(ErrorKind::UniqueViolation, "a row with this value exists already")
+            .with_column(columns(message)),
+        787 | 1811 => Error::new(ErrorKind::ForeignKeyViolation, "a foreign key refused the write"),
+        275 => Error::new(ErrorKind::CheckViolation, "a check constraint refused the write"),
+        1299 => Error::new(ErrorKind::NullValue, "a NULL in a column that has no room for it")
+            .with_column(columns(message)),
+        code if matches!(code & 0xff, 5 | 6) => {
+            Error::new(ErrorKind::Busy, "the database is locked by another writer")
+        }
+        code if code & 0xff == 14 => Error::new(ErrorKind::Connection, "the database file cannot be opened"),
+        code if code & 0xff == 26 => Error::new(ErrorKind::Connection, "the file is not a SQLite database"),
+        code if code & 0xff == 8 => Error::new(ErrorKind::Database, "the database is read-only"),
+        code if code & 0xff == 18 => {
+            Error::new(ErrorKind::InvalidValue, "a value or statement longer than SQLite takes")
+        }
+        _ => {
+            if let Some(table) = after(message, "no such table:") {
+                Error::new(ErrorKind::MissingTable, format!("there is no table `{table}` in the database"))
+            } else if let Some(column) = after(message, "no such column:") {
+                Error::new(ErrorKind::MissingColumn, "a column does not exist").with_column(column.to_owned())
+            } else if let Some(column) = after(message, "has no column named") {
+                Error::new(ErrorKind::MissingColumn, "a column does not exist").with_column(column.to_owned())
+            } else if message.contains("too many SQL variables") {
+                Error::new(ErrorKind::InvalidQuery, "a query with more values than SQLite takes (32,766)")
+            } else {
+                Error::new(ErrorKind::Database, "the database refused the statement")
+            }
+        }
+    }
+}
+
+fn arguments(values: sea_query::Values) -> Result<SqliteArguments> {
+    let mut out = SqliteArguments::default();
+    for value in values.0 {
+        use sea_query::Value;
+        let added = match value {
+            Value::BigInt(v) => out.add(v),
+            Value::BigUnsigned(v) => out.add(v.map(|v| i64::try_from(v).unwrap_or(i64::MAX))),
+            Value::Double(v) => out.add(v),
+            Value::String(v) => out.add(v),
+            Value::Bytes(v) => out.add(v),
+            Value::Bool(v) => out.add(v),
+            _ => {
+                return Err(Error::new(
+                    ErrorKind::InvalidValue,
+                    "a value of a kind that is never made for SQLite",
+                ));
+            }
+        };
+        added.map_err(|_| Error::new(ErrorKind::InvalidValue, "a value that SQLite cannot take"))?;
+    }
+    Ok(out)
+}
+
+/// The values of a row as SQLite stores them; the fields of the model bring them into their form.
+fn row(source: &SqliteRow) -> Result<Row> {
+    (0..source.len())
+        .map(|at| {
+            let raw = source.try_get_raw(at).map_err(failure)?;
+            if raw.is_null() {
+                return Ok(Datum::Null);
+            }
+            let kind = raw.type_info().name().to_owned();
+            let value = match kind.as_str() {
+                "INTEGER" => source.try_get_unchecked::<i64, _>(at).map(Datum::Int),
+                "REAL" => source.try_get_unchecked::<f64, _>(at).map(Datum::Float),
+                "TEXT" => source.try_get_unchecked::<String, _>(at).map(|text| Datum::Text(text.into())),
+                _ => source.try_get_unchecked::<Vec<u8>, _>(at).map(|bytes| Datum::Bytes(bytes.into())),
+            };
+            value.map_err(|error| {
+                Error::new(ErrorKind::Decode, "holds text that is not UTF-8")
+                    .with_column(source.column(at).name().to_owned())
+                    .with_source(error)
+            })
+        })
+        .collect()
+}
+
+async fn fetch<'c, E>(executor: E, (text, values): Statement) -> Result<Vec<Row>>
+where
+    E: Executor<'c, Database = sqlx::Sqlite>,
+{
+    let query = sqlx::query_with(AssertSqlSafe(text), arguments(values)?);
+    let rows = query.fetch_all(executor).await.map_err(failure)?;
+    rows.iter().map(row).collect()
+}
+
+async fn change<'c, E>(executor: E, plan: &WritePlan) -> Result<Written>
+where
+    E: Executor<'c, Database = sqlx::Sqlite>,
+{
+    let (statement, gives_rows) = sql::write(plan)?;
+    if gives_rows {
+        let rows = fetch(executor, statement).await?;
+        return Ok(Written::new(rows.len() as u64, rows));
+    }
+    let query = sqlx::query_with(AssertSqlSafe(statement.0), arguments(statement.1)?);
+    let done = query.execute(executor).await.map_err(failure)?;
+    Ok(Written::new(done.rows_affected(), Vec::new()))
+}
+
+async fn raw<'c, E>(executor: E, statement: &RawStatement) -> Result<RawRows>
+where
+    E: Executor<'c, Database = sqlx::Sqlite>,
+{
+    use futures_util::TryStreamExt;
+    use sqlx::Either;
+
+    let values = statement
+        .values
+        .iter()
+        .map(|datum| {
+            sql::bound(datum)
+                .map_err(|what| Error::new(ErrorKind::InvalidValue, format!("SQLite cannot hold {what}")))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let query = sqlx::query_with(
+        AssertSqlSafe(std::sync::Arc::clone(&statement.text)),
+        arguments(sea_query::Values(values))?,
+    );
+    #[expect(deprecated, reason = "the only call that gives both the rows and the number of changed rows")]
+    let mut stream = query.fetch_many(executor);
+    let mut out = RawRows::default();
+    while let Some(item) = stream.try_next().await.map_err(failure)? {
+        match item {
+            Either::Left(done) => out.affected += done.rows_affected(),
+            Either::Right(found) => {
+                if out.names.is_empty() {
+                    out.names = found.columns().iter().map(|column| column.name().to_owned()).collect();
+                }
+                out.rows.push(row(&found)?);
+            }
+        }
+    }
+    Ok(out)
+}
+
+struct Pooled(SqlitePool);
+
+impl Session for Pooled {
+    fn read<'a>(&'a mut self, plan: &'a ReadPlan) -> BoxFuture<'a, Result<Vec<Row>>> {
+        Box::pin(async move { fetch(&self.0, sql::read(plan)?).await })
+    }
+
+    fn write<'a>(&'a mut self, plan: &'a WritePlan) -> BoxFuture<'a, Result<Written>> {
+        Box::pin(change(&self.0, plan))
+    }
+
+    fn raw<'a>(&'a mut self, statement: &'a RawStatement) -> BoxFuture<'a, Result<RawRows>> {
+        Box::pin(raw(&self.0, statement))
+    }
+}
+
+struct Open(sqlx::Transaction<'static, sqlx::Sqlite>);
+
+impl Session for Open {
+    fn read<'a>(&'a mut self, plan: &'a ReadPlan) -> BoxFuture<'a, Result<Vec<Row>>> {
+        Box::pin(async move { fetch(&mut *self.0, sql::read(plan)?).await })
+    }
+
+    fn write<'a>(&'a mut self, plan: &'a WritePlan) -> BoxFuture<'a, Result<Written>> {
+        Box::pin(change(&mut *self.0, plan))
+    }
+
+    fn raw<'a>(&'a mut self, statement: &'a RawStatement) -> BoxFuture<'a, Result<RawRows>> {
+        Box::pin(raw(&mut *self.0, statement))
+    }
+}
+
+impl Transaction for Open {
+    fn commit(self: Box<Self>) -> BoxFuture<'static, Result<()>> {
+        Box::pin(async move { self.0.commit().await.map_err(failure) })
+    }
+
+    fn rollback(self: Box<Self>) -> BoxFuture<'static, Result<()>> {
+        Box::pin(async move { self.0.rollback().await.map_err(failure) })
+    }
+}
+
+impl Database for Sqlite {
+    fn name(&self) -> &'static str {
+        "SQLite"
+    }
+
+    fn session(&self) -> Box<dyn Session> {
+        Box::new(Pooled(self.pool.clone()))
+    }
+
+    fn begin(&self) -> BoxFuture<'_, Result<Box<dyn Transaction>>> {
+        Box::pin(async move {
+            // Takes the write lock at once: what is read from here on cannot be changed by anybody else.
+            let open = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failure)?;
+            Ok(Box::new(Open(open)) as Box<dyn Transaction>)
+        })
+    }
+
+    fn create_table(&self, schema: &'static Schema) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            for statement in sql::create(schema) {
+                sqlx::query(AssertSqlSafe(statement))
+                    .execute(&self.pool)
+                    .await
+                    .map_err(|error| failure(error).with_model(schema.model).with_query("create_tables"))?;
+            }
+            Ok(())
+        })
+    }
+
+    fn max_values(&self) -> usize {
+        // SQLITE_MAX_VARIABLE_NUMBER since 3.32.
+        32_766
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.pool.close())
+    }
+}

@@ -1,0 +1,299 @@
+//! The handle that ties database, cache and models together: one read path, one write path.
+
+mod builder;
+mod config;
+pub(crate) mod read;
+mod tables;
+mod tx;
+pub(crate) mod write;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+pub use builder::EngineBuilder;
+pub use config::CacheConfig;
+pub use tables::Tables;
+pub use tx::Tx;
+
+use crate::cache::chain::Chain;
+use crate::cache::manager::Cache;
+use crate::cache::stamps::StampName;
+use crate::database::Database;
+use crate::error::{Error, ErrorKind, Result};
+use crate::plan::text::{Text, push_escaped};
+use crate::query::raw::Sql;
+
+/// A database with a cache in front of it. Cloning is a reference count; clones share everything.
+///
+/// Every query of a model takes `&Engine` (or a [`Tx`]). Use it from as many tasks as you like.
+///
+/// # Guarantees
+///
+/// Per engine and its clones: after a write through pie returned, every read that starts later sees it, whatever was in
+/// flight. A failing cache layer never fails a query; a failing database always does. Dropping any future of this crate
+/// at any point is safe: a write that was sent goes on with its invalidation.
+///
+/// # Examples
+///
+/// ```
+/// use pie::prelude::*;
+///
+/// #[derive(Debug, Clone, Model)]
+/// #[cached(ttl = "5m", jitter = "30s", empty_ttl = "30s", tags("users"))]
+/// struct User {
+///     #[pie(id, auto)]
+///     id: i64,
+///     #[pie(unique)]
+///     email: String,
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> pie::Result<()> {
+/// let engine = Engine::builder().database("sqlite::memory:").build().await?;
+/// engine.create_tables::<(User,)>().await?;
+///
+/// let ann = User::insert(&engine, NewUser { email: "ann@x.org".into() }).await?;
+/// let same = User::find_by_email(&engine, "ann@x.org").required().await?;
+/// assert_eq!(same.id, ann.id);
+/// engine.close().await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Engine {
+    core: Arc<Core>,
+    /// The key prefix and the scope: what stands before every logical key of this handle.
+    scope: Arc<str>,
+}
+
+struct Core {
+    database: Arc<dyn Database>,
+    chain: Arc<Chain>,
+    config: CacheConfig,
+    closed: AtomicBool,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("database", &self.core.database.name())
+            .field("layers", &self.core.chain)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Begins to set an engine up.
+    #[must_use]
+    pub fn builder() -> EngineBuilder {
+        EngineBuilder::default()
+    }
+
+    pub(crate) fn new(database: Arc<dyn Database>, chain: Arc<Chain>, config: CacheConfig) -> Self {
+        let scope = Arc::from(config.key_prefix.as_str());
+        Self { core: Arc::new(Core { database, chain, config, closed: AtomicBool::new(false) }), scope }
+    }
+
+    /// A handle whose scope is part of every key and every stamp: what is cached and invalidated through it, and what is
+    /// through another scope, never meet.
+    ///
+    /// For data that is different for each tenant although the queries are the same, for example with a database that
+    /// filters by tenant itself. A scope within a scope is a third one. A write through one scope does not invalidate what
+    /// other scopes cached of the same rows.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use pie::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> pie::Result<()> {
+    /// # let engine = Engine::builder().database("sqlite::memory:").build().await?;
+    /// let tenant = engine.scoped("tenant:7");
+    /// tenant.cache().clear().await?; // of tenant 7 only
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn scoped(&self, scope: &str) -> Self {
+        let mut escaped = Text::new();
+        push_escaped(&mut escaped, scope.as_bytes());
+        let escaped = String::from_utf8_lossy(&escaped).replace('~', "%7E");
+        let scope = [&*self.scope, "~s:", &escaped, ":"].concat();
+        Self { core: Arc::clone(&self.core), scope: scope.into() }
+    }
+
+    /// The cache: statistics, layers, and invalidation by hand.
+    #[must_use]
+    pub fn cache(&self) -> Cache {
+        Cache::new(Arc::clone(&self.core.chain), Arc::clone(&self.scope), self.core.config.enabled)
+    }
+
+    /// Creates the tables of models, with their constraints and indexes, where they do not exist: for development and
+    /// tests. An existing table is left as it is; migrations are not pie's.
+    ///
+    /// # Errors
+    /// The database refused.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use pie::prelude::*;
+    /// # #[derive(Debug, Clone, Model)]
+    /// # struct User { #[pie(id, auto)] id: i64 }
+    /// # #[derive(Debug, Clone, Model)]
+    /// # struct Order { #[pie(id, auto)] id: i64, #[pie(index)] user_id: i64 }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> pie::Result<()> {
+    /// # let engine = Engine::builder().database("sqlite::memory:").build().await?;
+    /// engine.create_tables::<(User, Order)>().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn create_tables<T: Tables>(&self) -> Result<()> {
+        self.check_open()?;
+        for schema in T::schemas() {
+            self.core.database.create_table(schema).await?;
+        }
+        Ok(())
+    }
+
+    /// A statement in the database's own language. Values are bound, never spliced into the text.
+    ///
+    /// Its rows become a model (columns found by name) or a tuple (by place). It is not cached. A statement that may write
+    /// makes everything invalid, because pie cannot know what it touched.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use pie::prelude::*;
+    /// # #[derive(Debug, Clone, Model)]
+    /// # struct User { #[pie(id, auto)] id: i64, name: String, age: i32 }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> pie::Result<()> {
+    /// # let engine = Engine::builder().database("sqlite::memory:").build().await?;
+    /// # engine.create_tables::<(User,)>().await?;
+    /// let ages: Vec<(i32, i64)> =
+    ///     engine.sql("SELECT age, COUNT(*) FROM users WHERE age > ? GROUP BY age").bind(18).all().await?;
+    /// let users: Vec<User> = engine.sql("SELECT * FROM users WHERE name LIKE ?").bind("A%").all().await?;
+    /// let changed = engine.sql("UPDATE users SET age = age + 1").execute().await?;
+    /// # assert!(ages.is_empty() && users.is_empty() && changed == 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn sql<'a>(&'a self, text: &str) -> Sql<'a> {
+        Sql::new(crate::query::Target::Engine(self), text)
+    }
+
+    /// Begins a transaction. Dropped without [`Tx::commit`], it is rolled back.
+    ///
+    /// # Errors
+    /// No connection was free in time, or the database is busy or not reachable.
+    pub async fn begin(&self) -> Result<Tx> {
+        self.check_open()?;
+        Ok(Tx::new(self.clone(), self.core.database.begin().await?))
+    }
+
+    /// Runs a closure in a transaction: `Ok` commits and then invalidates what was written, `Err` rolls back.
+    ///
+    /// Reads through the [`Tx`] see the transaction's own writes and go past the cache. Reads through the engine inside
+    /// the closure do not belong to the transaction; on a database with a single connection they wait for it, and end in
+    /// [`ErrorKind::PoolTimeout`].
+    ///
+    /// # Errors
+    /// What the closure returned, or what beginning or committing failed with.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use pie::prelude::*;
+    /// # #[derive(Debug, Clone, Model)]
+    /// # struct Account { #[pie(id, auto)] id: i64, cents: i64 }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> pie::Result<()> {
+    /// # let engine = Engine::builder().database("sqlite::memory:").build().await?;
+    /// # engine.create_tables::<(Account,)>().await?;
+    /// # let a = Account::insert(&engine, NewAccount { cents: 10 }).await?.id;
+    /// # let b = Account::insert(&engine, NewAccount { cents: 10 }).await?.id;
+    /// engine
+    ///     .transaction(|tx: Tx| async move {
+    ///         let from = Account::find_by_id(&tx, a).required().await?;
+    ///         Account::update_by_id(&tx, a).cents(from.cents - 5).await?;
+    ///         let to = Account::find_by_id(&tx, b).required().await?;
+    ///         Account::update_by_id(&tx, b).cents(to.cents + 5).await?;
+    ///         Ok(())
+    ///     })
+    ///     .await?;
+    /// # assert_eq!(Account::find_by_id(&engine, b).required().await?.cents, 15);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn transaction<T, F, Fut>(&self, work: F) -> Result<T>
+    where
+        F: FnOnce(Tx) -> Fut + Send,
+        Fut: Future<Output = Result<T>> + Send,
+        T: Send,
+    {
+        let tx = self.begin().await?;
+        match work(tx.share()).await {
+            Ok(value) => {
+                tx.commit().await?;
+                Ok(value)
+            }
+            Err(error) => {
+                // The work's own error is the answer; the database rolls back by itself if this fails.
+                let _ = tx.rollback().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Waits for running writes and for values on their way to shared layers, then closes all connections. Later queries
+    /// fail with [`ErrorKind::Closed`]; closing twice is no error.
+    pub async fn close(&self) {
+        self.core.closed.store(true, Ordering::Release);
+        self.core.chain.flush().await;
+        self.core.chain.close();
+        self.core.database.close().await;
+    }
+
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.core.closed.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::Closed, "the engine was closed"));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn chain(&self) -> &Arc<Chain> {
+        &self.core.chain
+    }
+
+    pub(crate) fn database(&self) -> &Arc<dyn Database> {
+        &self.core.database
+    }
+
+    pub(crate) fn config(&self) -> &CacheConfig {
+        &self.core.config
+    }
+
+    pub(crate) fn scope(&self) -> &str {
+        &self.scope
+    }
+
+    /// The scope without the key prefix: what tells handles of one engine apart.
+    pub(crate) fn inner_scope(&self) -> &str {
+        &self.scope[self.core.config.key_prefix.len()..]
+    }
+
+    /// Stamp names within this handle's scope.
+    pub(crate) fn stamps<'n>(&self, names: impl IntoIterator<Item = &'n String>) -> Vec<StampName> {
+        names.into_iter().map(|name| StampName::new(&self.scope, name)).collect()
+    }
+
+    /// The names every entry depends on: the namespace, and within a scope that of the scope.
+    pub(crate) fn namespaces(&self) -> impl Iterator<Item = StampName> + use<> {
+        let prefix = &self.core.config.key_prefix;
+        let scoped = (self.scope.len() > prefix.len()).then(|| StampName::new(&self.scope, "n"));
+        std::iter::once(StampName::new(prefix, "n")).chain(scoped)
+    }
+}

@@ -1,0 +1,32 @@
+//! Several models as one type: `(User, Order)`.
+
+use crate::model::{Model, Schema};
+
+/// A tuple of models, for [`Engine::create_tables`](crate::Engine::create_tables).
+pub trait Tables {
+    /// Their schemas, in order.
+    fn schemas() -> Vec<&'static Schema>;
+}
+
+macro_rules! tables {
+    ($($name:ident)+) => {
+        impl<$($name: Model),+> Tables for ($($name,)+) {
+            fn schemas() -> Vec<&'static Schema> {
+                vec![$($name::SCHEMA),+]
+            }
+        }
+    };
+}
+
+tables!(A);
+tables!(A B);
+tables!(A B C);
+tables!(A B C D);
+tables!(A B C D E);
+tables!(A B C D E F);
+tables!(A B C D E F G);
+tables!(A B C D E F G H);
+tables!(A B C D E F G H I);
+tables!(A B C D E F G H I J);
+tables!(A B C D E F G H I J K);
+tables!(A B C D E F G H I J K L);

@@ -1,0 +1,337 @@
+//! The one write path: run the statements, learn which rows they touched, invalidate exactly those.
+//!
+//! Old values come from the write's own transaction, new ones from the database, never from the program or the cache.
+//! Where the rows are not known (too many, undecodable, an outcome nobody knows) both families of the model go. From the
+//! moment a statement is sent, statement and invalidation run in a task of their own, so that a caller who goes away
+//! leaves no stale value behind.
+
+use std::collections::BTreeSet;
+
+use super::Engine;
+use super::read::id_condition;
+use crate::cache::stamps::StampName;
+use crate::database::{Row, Session, Written};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Datum, Schema};
+use crate::plan::filter::{Comparison, Condition};
+use crate::plan::{ReadPlan, WritePlan, depends};
+use crate::query::Target;
+use crate::query::spec::Args;
+
+/// With more rows than this, a write invalidates the model's families instead of each row.
+const MAX_ROWS: usize = 1_000;
+
+/// What a write touched.
+#[derive(Debug)]
+pub(crate) enum Touched {
+    /// These names of the model.
+    Names(BTreeSet<String>),
+    /// Nobody knows which rows: the families of the model.
+    Families,
+}
+
+impl Touched {
+    fn nothing() -> Self {
+        Self::Names(BTreeSet::new())
+    }
+
+    /// The names of rows with these values, and that of the table unless there are none.
+    fn rows<'r>(schema: &'static Schema, rows: impl Iterator<Item = &'r Row>) -> Self {
+        let mut names = BTreeSet::new();
+        for (count, row) in rows.enumerate() {
+            // Only canonical values have the names that readers use; a stored value that its field refuses has none.
+            let keys = key_columns(schema);
+            let Ok(values) = canonical_row(schema, &keys, row) else { return Self::Families };
+            if count >= MAX_ROWS {
+                return Self::Families;
+            }
+            let mut found = Vec::new();
+            depends::row_names(schema, &values, &mut found);
+            names.extend(found);
+        }
+        if !names.is_empty() {
+            names.insert(depends::table_name(schema));
+        }
+        Self::Names(names)
+    }
+
+    /// The names as stamps of a handle's scope.
+    pub(crate) fn stamps(&self, engine: &Engine, schema: &'static Schema) -> Vec<StampName> {
+        match self {
+            Self::Names(names) => engine.stamps(names),
+            Self::Families => engine.stamps(&[
+                depends::family_name(schema.family),
+                depends::family_name(schema.table),
+                depends::table_name(schema),
+            ]),
+        }
+    }
+}
+
+/// The columns whose values are part of names: those of the id, of unique constraints and of indexes.
+fn key_columns(schema: &'static Schema) -> Vec<usize> {
+    let mut columns: Vec<usize> = std::iter::once(&schema.id)
+        .chain(schema.uniques)
+        .chain(schema.indexes)
+        .flat_map(|index| index.columns.iter().copied())
+        .collect();
+    columns.sort_unstable();
+    columns.dedup();
+    columns
+}
+
+/// Brings the values of some columns into the form that the fields of the model have.
+pub(crate) fn canonical_values(
+    schema: &'static Schema,
+    columns: &[usize],
+    row: &Row,
+) -> Result<Vec<Datum<'static>>> {
+    columns
+        .iter()
+        .map(|at| {
+            let datum = row.get(*at).cloned().unwrap_or(Datum::Null);
+            match schema.columns.get(*at) {
+                Some(def) => (def.canonical)(datum).map_err(|error| schema.error(*at, error)),
+                None => Ok(datum),
+            }
+        })
+        .collect()
+}
+
+/// A whole row in which the given columns are canonical, and the others `NULL`.
+fn canonical_row(schema: &'static Schema, columns: &[usize], row: &Row) -> Result<Row> {
+    let mut out: Row = vec![Datum::Null; schema.columns.len()];
+    for (at, value) in columns.iter().zip(canonical_values(schema, columns, row)?) {
+        if let Some(slot) = out.get_mut(*at) {
+            *slot = value;
+        }
+    }
+    Ok(out)
+}
+
+/// Whether the old values of the rows have to be read before the write.
+fn needs_old(plan: &WritePlan) -> bool {
+    match plan {
+        WritePlan::Insert { .. } => false,
+        WritePlan::Upsert { .. } => true,
+        // What is not set stays as it was, and comes back with the row.
+        WritePlan::Update { schema, set, filter, .. } => {
+            let keys = key_columns(schema);
+            set.iter().any(|(at, _)| keys.contains(at)) || !is_one_row(schema, filter.as_ref())
+        }
+        WritePlan::Delete { schema, filter, .. } => !is_one_row(schema, filter.as_ref()),
+    }
+}
+
+/// Whether a condition picks one row at most: by the id, or by a unique constraint.
+fn is_one_row(schema: &'static Schema, filter: Option<&Condition>) -> bool {
+    let mut pinned = Vec::new();
+    match filter {
+        Some(Condition::Compare(column, Comparison::Eq, _)) => pinned.push(*column),
+        Some(Condition::All(parts)) => pinned.extend(parts.iter().filter_map(|part| match part {
+            Condition::Compare(column, Comparison::Eq, _) => Some(*column),
+            _ => None,
+        })),
+        _ => {}
+    }
+    schema.id.columns.iter().all(|column| pinned.contains(column))
+}
+
+/// Whether a write needs a transaction of its own: it is more than one statement.
+fn needs_transaction(plan: &WritePlan, max_values: usize) -> bool {
+    let parts = match plan {
+        WritePlan::Insert { columns, rows, .. } => rows.len() > rows_per_statement(columns, max_values),
+        _ => false,
+    };
+    parts || needs_old(plan)
+}
+
+fn rows_per_statement(columns: &[usize], max_values: usize) -> usize {
+    // SQLite also limits the number of rows of one VALUES by its parser's stack; 500 is far below.
+    if columns.is_empty() { 1 } else { (max_values / columns.len()).clamp(1, 500) }
+}
+
+/// Whether an error leaves open what the database did.
+fn outcome_unknown(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Connection | ErrorKind::Interrupted)
+}
+
+/// Runs a write in a session that is a transaction where one is needed.
+pub(crate) async fn perform(
+    session: &mut (dyn Session + '_),
+    plan: WritePlan,
+    max_values: usize,
+) -> Result<(Written, Touched)> {
+    let schema = plan.schema();
+    if !needs_old(&plan) {
+        return match plan {
+            WritePlan::Insert { columns, rows, .. } => {
+                insert(session, schema, columns, rows, max_values).await
+            }
+            plan => {
+                let written = session.write(&plan).await?;
+                let touched = Touched::rows(schema, written.rows.iter());
+                Ok((written, touched))
+            }
+        };
+    }
+    let filter = match &plan {
+        WritePlan::Upsert { columns, row, on, .. } => Some(
+            Condition::All(
+                on.columns
+                    .iter()
+                    .map(|at| {
+                        let value =
+                            columns.iter().position(|column| column == at).and_then(|place| row.get(place));
+                        Condition::Compare(*at, Comparison::Eq, value.cloned().unwrap_or(Datum::Null))
+                    })
+                    .collect(),
+            )
+            .normal(),
+        ),
+        WritePlan::Update { filter, .. } | WritePlan::Delete { filter, .. } => filter.clone(),
+        WritePlan::Insert { .. } => None,
+    };
+    let mut old = ReadPlan::rows(schema, filter);
+    old.limit = Some(MAX_ROWS as u64 + 1);
+    let old = session.read(&old).await?;
+    let upsert = matches!(plan, WritePlan::Upsert { .. });
+    if old.is_empty() && !upsert {
+        return Ok((Written::default(), Touched::nothing()));
+    }
+    let too_many = old.len() > MAX_ROWS;
+    let plan = if too_many { without_rows(plan) } else { narrowed(plan, schema, &old) };
+    let written = session.write(&plan).await?;
+    let touched = if too_many {
+        Touched::Families
+    } else {
+        // A deleted row has no new values: those that come back are the old ones once more.
+        Touched::rows(schema, old.iter().chain(&written.rows))
+    };
+    Ok((written, touched))
+}
+
+/// The same write on exactly the rows that were read.
+fn narrowed(plan: WritePlan, schema: &'static Schema, old: &[Row]) -> WritePlan {
+    let narrow = |filter: Option<Condition>| -> Option<Condition> {
+        // Several columns would nest too deeply for the parser; the lock that the transaction holds keeps the rows the same.
+        if schema.id.columns.len() != 1 {
+            return filter;
+        }
+        let ids: Option<Vec<Args<'_>>> = old
+            .iter()
+            .map(|row| canonical_values(schema, schema.id.columns, row).ok().map(Args::from_vec))
+            .collect();
+        let ids = id_condition(schema.id.columns, &ids?);
+        Some(match filter {
+            Some(filter) => Condition::All(vec![ids, filter]).normal(),
+            None => ids,
+        })
+    };
+    match plan {
+        WritePlan::Update { schema, filter, set, returning } => {
+            WritePlan::Update { schema, filter: narrow(filter.clone()).or(filter), set, returning }
+        }
+        WritePlan::Delete { schema, filter, returning } => {
+            WritePlan::Delete { schema, filter: narrow(filter.clone()).or(filter), returning }
+        }
+        other => other,
+    }
+}
+
+/// The same write without its rows coming back, which could be any number.
+fn without_rows(plan: WritePlan) -> WritePlan {
+    match plan {
+        WritePlan::Update { schema, filter, set, .. } => {
+            WritePlan::Update { schema, filter, set, returning: false }
+        }
+        WritePlan::Delete { schema, filter, .. } => WritePlan::Delete { schema, filter, returning: false },
+        other => other,
+    }
+}
+
+async fn insert(
+    session: &mut (dyn Session + '_),
+    schema: &'static Schema,
+    columns: &'static [usize],
+    rows: Vec<Row>,
+    max_values: usize,
+) -> Result<(Written, Touched)> {
+    let mut all = Written::default();
+    let mut rows = rows.into_iter();
+    loop {
+        let part: Vec<Row> = rows.by_ref().take(rows_per_statement(columns, max_values)).collect();
+        if part.is_empty() {
+            break;
+        }
+        let written = session.write(&WritePlan::Insert { schema, columns, rows: part }).await?;
+        all.affected += written.affected;
+        all.rows.extend(written.rows);
+    }
+    let touched = Touched::rows(schema, all.rows.iter());
+    Ok((all, touched))
+}
+
+/// Runs a write where it belongs: in the transaction it was given, or by itself, followed by its invalidation.
+pub(crate) async fn write(on: Target<'_>, plan: WritePlan, query: &'static str) -> Result<Written> {
+    let schema = plan.schema();
+    on.engine().check_open()?;
+    let written = match on {
+        Target::Tx(tx) => tx.write(plan).await,
+        Target::Engine(engine) => engine.clone().write_alone(plan).await,
+    };
+    written.map_err(|error| error.with_query(query).with_model(schema.model))
+}
+
+/// Waits for a task that must not be stopped half-way.
+pub(crate) async fn in_task<T: Send + 'static>(
+    work: impl Future<Output = Result<T>> + Send + 'static,
+) -> Result<T> {
+    match tokio::spawn(work).await {
+        Ok(result) => result,
+        Err(_) => {
+            Err(Error::new(ErrorKind::Interrupted, "the task of a write was stopped: the runtime shut down"))
+        }
+    }
+}
+
+impl Engine {
+    async fn write_alone(self, plan: WritePlan) -> Result<Written> {
+        let schema = plan.schema();
+        let running = self.chain().tasks.start();
+        in_task(async move {
+            let (result, touched) = self.statements(plan).await;
+            self.chain().invalidate_here(&touched.stamps(&self, schema)).await;
+            drop(running);
+            result
+        })
+        .await
+    }
+
+    /// Runs the statements of a write, and tells what they touched, also when they failed.
+    async fn statements(&self, plan: WritePlan) -> (Result<Written>, Touched) {
+        let max_values = self.database().max_values();
+        let outcome = if needs_transaction(&plan, max_values) {
+            let mut transaction = match self.database().begin().await {
+                Ok(transaction) => transaction,
+                Err(error) => return (Err(error), Touched::nothing()),
+            };
+            match perform(&mut *transaction, plan, max_values).await {
+                // From here on nobody knows, until the database has said so: the names go in either case.
+                Ok((written, touched)) => return (transaction.commit().await.map(|()| written), touched),
+                Err(error) => {
+                    // Rolled back by the database if this cannot.
+                    let _ = transaction.rollback().await;
+                    return (Err(error), Touched::nothing());
+                }
+            }
+        } else {
+            perform(&mut *self.database().session(), plan, max_values).await
+        };
+        match outcome {
+            Ok((written, touched)) => (Ok(written), touched),
+            Err(error) if outcome_unknown(&error) => (Err(error), Touched::Families),
+            Err(error) => (Err(error), Touched::nothing()),
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The layers that ship: memory (mini-moka) and Redis.
+
+pub(crate) mod memory;
+#[cfg(feature = "redis")]
+pub(crate) mod redis;
+
+pub use memory::Memory;
+#[cfg(feature = "redis")]
+pub use redis::{IntoRedisConfig, RedisConfig, RedisLayer};

@@ -1,0 +1,29 @@
+#![doc = include_str!("../../docs/crate.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private;
+pub mod cache;
+mod clock;
+pub mod codec;
+pub mod database;
+mod engine;
+mod error;
+mod layers;
+pub mod model;
+pub mod plan;
+pub mod prelude;
+pub mod query;
+
+pub use clock::ManualClock;
+pub use engine::{CacheConfig, Engine, EngineBuilder, Tables, Tx};
+pub use error::{Error, ErrorKind, Result};
+pub use layers::Memory;
+#[cfg(feature = "redis")]
+pub use layers::{IntoRedisConfig, RedisConfig, RedisLayer};
+pub use model::{Column, Model, Value};
+pub use plan::filter::Filter;
+pub use query::{Cached, Handle, Page, Query, Source};
+
+pub use pie_derive::{Model, Value, cached};

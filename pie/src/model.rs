@@ -1,0 +1,238 @@
+//! What a model is: columns, ids, indexes, policy and fingerprint, as constant data.
+//!
+//! `#[derive(Model)]` writes one [`Schema`] constant for each struct; everything else in the crate reads it. Nothing in
+//! this room does I/O or knows of a cache.
+
+pub mod column;
+pub mod fingerprint;
+pub mod policy;
+pub mod value;
+
+use std::fmt;
+
+pub use column::{Arg, Column, TextColumn};
+pub use policy::Policy;
+pub use value::{ColumnType, Datum, Json, NotNull, Value, ValueError};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// One column of a [`Schema`].
+#[derive(Clone, Copy)]
+#[non_exhaustive]
+pub struct ColumnDef {
+    /// The name in the database.
+    pub name: &'static str,
+    /// The kind of column.
+    pub ty: ColumnType,
+    /// Whether it may be `NULL`.
+    pub nullable: bool,
+    /// Whether the database fills it in on insert.
+    pub auto: bool,
+    /// Brings what a database gave into the form a value of the field has: `1` into `true`, text into a time.
+    pub canonical: fn(Datum<'static>) -> Result<Datum<'static>, ValueError>,
+}
+
+impl ColumnDef {
+    /// The column of a field of type `T`; made by the derive.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn of<T: Value>(name: &'static str, auto: bool) -> Self {
+        Self { name, ty: T::TYPE, nullable: T::NULLABLE, auto, canonical: canonical::<T> }
+    }
+}
+
+fn canonical<T: Value>(datum: Datum<'static>) -> Result<Datum<'static>, ValueError> {
+    T::from_datum(datum).map(|value| value.to_datum().into_owned())
+}
+
+impl fmt::Debug for ColumnDef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ColumnDef")
+            .field("name", &self.name)
+            .field("ty", &self.ty)
+            .field("nullable", &self.nullable)
+            .field("auto", &self.auto)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A unique constraint, an index or the id of a [`Schema`]: the columns in it, by place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Index {
+    /// The name in finders: the fields joined with `_and_`.
+    pub name: &'static str,
+    /// The cache-key prefix of finders over it, up to the first argument: `user:email:`.
+    pub prefix: &'static str,
+    /// The places of its columns.
+    pub columns: &'static [usize],
+}
+
+impl Index {
+    /// An index over these columns; made by the derive.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn new(name: &'static str, prefix: &'static str, columns: &'static [usize]) -> Self {
+        Self { name, prefix, columns }
+    }
+}
+
+/// Everything known of a model at compile time.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Schema {
+    /// The struct's name.
+    pub model: &'static str,
+    /// The struct's name in snake_case: the family of its row keys (`user:42`).
+    pub family: &'static str,
+    /// The table: also the family of its list keys (`users:status:active:all`).
+    pub table: &'static str,
+    /// The columns, in the order of the fields.
+    pub columns: &'static [ColumnDef],
+    /// The id.
+    pub id: Index,
+    /// The unique constraints other than the id.
+    pub uniques: &'static [Index],
+    /// The indexes.
+    pub indexes: &'static [Index],
+    /// The policy of `#[cached]`.
+    pub policy: Policy,
+    /// A hash of the names and types of the columns.
+    pub fingerprint: u64,
+}
+
+impl Schema {
+    /// The schema of a struct; made by the derive.
+    #[doc(hidden)]
+    #[must_use]
+    #[expect(clippy::too_many_arguments, reason = "called by generated code only, once for each model")]
+    pub const fn new(
+        model: &'static str,
+        family: &'static str,
+        table: &'static str,
+        columns: &'static [ColumnDef],
+        id: Index,
+        uniques: &'static [Index],
+        indexes: &'static [Index],
+        policy: Policy,
+        fingerprint: u64,
+    ) -> Self {
+        Self { model, family, table, columns, id, uniques, indexes, policy, fingerprint }
+    }
+
+    /// The place of the column with this name in the database.
+    #[must_use]
+    pub fn position(&self, column: &str) -> Option<usize> {
+        self.columns.iter().position(|def| def.name == column)
+    }
+
+    pub(crate) fn error(&self, column: usize, error: ValueError) -> Error {
+        let kind = match error {
+            ValueError::Null => ErrorKind::NullValue,
+            ValueError::Kind(..) => ErrorKind::TypeMismatch,
+            ValueError::Content(_) => ErrorKind::Decode,
+        };
+        let name = self.columns.get(column).map_or("?", |def| def.name);
+        Error::new(kind, format!("a column of table `{}` {error}", self.table))
+            .with_source(error)
+            .with_model(self.model)
+            .with_column(name)
+    }
+}
+
+/// One row on its way from a database or a cache into a model.
+#[derive(Debug)]
+pub struct RowReader {
+    schema: &'static Schema,
+    values: Vec<Datum<'static>>,
+}
+
+impl RowReader {
+    /// A reader over the values of a row, in the order of the schema's columns.
+    ///
+    /// # Errors
+    /// [`ErrorKind::MissingColumn`] when there are fewer or more values than columns.
+    pub fn new(schema: &'static Schema, values: Vec<Datum<'static>>) -> Result<Self> {
+        if values.len() != schema.columns.len() {
+            let (have, want) = (values.len(), schema.columns.len());
+            return Err(Error::new(
+                ErrorKind::MissingColumn,
+                format!("a row of {have} columns instead of {want}"),
+            )
+            .with_model(schema.model));
+        }
+        Ok(Self { schema, values })
+    }
+
+    fn next(&mut self, column: usize) -> Datum<'static> {
+        self.values.get_mut(column).map_or(Datum::Null, |slot| std::mem::replace(slot, Datum::Null))
+    }
+
+    /// Takes the value of a column; each is taken once.
+    ///
+    /// # Errors
+    /// The column holds something the type refuses.
+    pub fn take<T: Value>(&mut self, column: usize) -> Result<T> {
+        let datum = self.next(column);
+        T::from_datum(datum).map_err(|error| self.schema.error(column, error))
+    }
+
+    /// Takes the value of a `#[pie(json)]` column.
+    ///
+    /// # Errors
+    /// The column holds something else than JSON of the type.
+    pub fn take_json<T: serde::de::DeserializeOwned>(&mut self, column: usize) -> Result<T> {
+        let datum = self.next(column);
+        Json::read(&datum).map_err(|error| self.schema.error(column, error))
+    }
+}
+
+/// A struct whose values are rows of a table. Write `#[derive(Model)]`; there is no other reason to implement it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a model",
+    label = "not a model",
+    note = "write `#[derive(pie::Model)]` on the struct"
+)]
+pub trait Model: Sized + Send + Sync + 'static {
+    /// Everything known of the model at compile time.
+    const SCHEMA: &'static Schema;
+
+    /// A row without what the database fills in: the generated `New…` type.
+    type New: NewRow<Model = Self>;
+
+    /// The model of a row.
+    ///
+    /// # Errors
+    /// A column holds something its field refuses.
+    fn from_row(row: RowReader) -> Result<Self>;
+
+    /// The value of the column at this place.
+    ///
+    /// # Errors
+    /// A `#[pie(json)]` field that cannot be written as JSON.
+    fn datum(&self, column: usize) -> Result<Datum<'_>, ValueError>;
+
+    /// How many bytes the row holds on the heap, besides its own size.
+    fn heap_bytes(&self) -> usize;
+}
+
+/// The values of a row to insert: what the generated `New…` types are.
+pub trait NewRow: Send + 'static {
+    /// The model it becomes.
+    type Model: Model;
+    /// The places of the columns it gives.
+    const COLUMNS: &'static [usize];
+
+    /// The values, in the order of [`COLUMNS`](Self::COLUMNS).
+    ///
+    /// # Errors
+    /// A `#[pie(json)]` field that cannot be written as JSON.
+    fn into_values(self) -> Result<Vec<Datum<'static>>, ValueError>;
+}
+
+/// All values of a row, owned.
+pub(crate) fn row_values<M: Model>(row: &M) -> Result<Vec<Datum<'_>>> {
+    (0..M::SCHEMA.columns.len())
+        .map(|column| row.datum(column).map_err(|error| M::SCHEMA.error(column, error)))
+        .collect()
+}

@@ -1,0 +1,164 @@
+//! What generated code names, and nothing else does. Not part of the public interface: it changes without notice.
+
+pub use std::convert::From;
+pub use std::default::Default;
+pub use std::fmt;
+pub use std::future::IntoFuture;
+pub use std::iter::{IntoIterator, Iterator};
+pub use std::option::Option;
+pub use std::primitive::{u64, usize};
+pub use std::result::Result::{self, Err, Ok};
+pub use std::string::String;
+pub use std::vec::Vec;
+
+pub use crate::error::Error;
+pub use crate::model::fingerprint::{fingerprint, row_fingerprint};
+pub use crate::model::{
+    Arg, Column, ColumnDef, ColumnType, Datum, Index, Json, Model, NewRow, NotNull, Policy, RowReader,
+    Schema, Value, ValueError,
+};
+pub use crate::query::{
+    Cached, DeleteOne, FindMany, First, Handle, Insert, InsertMany, Query, Rows, UpdateOne, Upsert,
+};
+
+use crate::plan::depends;
+use crate::plan::text::{Text, push_data};
+use crate::query::spec::From as Place;
+
+/// The future of a write.
+pub type WriteFuture<'a, T> = crate::cache::BoxFuture<'a, crate::error::Result<T>>;
+
+/// The arguments of a finder, on the stack.
+pub type Args<'a> = smallvec::SmallVec<[Datum<'a>; 2]>;
+
+/// One argument.
+#[must_use]
+pub fn arg<'a, T>(value: impl Arg<'a, T>) -> Datum<'a> {
+    value.into_datum()
+}
+
+/// Several arguments.
+#[must_use]
+pub fn args<'a, const N: usize>(values: [Datum<'a>; N]) -> Args<'a> {
+    values.into_iter().collect()
+}
+
+/// The row with these values in the columns of the id or of a unique constraint.
+pub fn find<'a, M: Model>(on: &'a impl Handle, index: &'static Index, args: Args<'a>) -> Query<'a, M, First> {
+    Query::new(on.target(), Place::Row(index), args)
+}
+
+/// The rows with these values in the columns of an index.
+pub fn list<'a, M: Model>(on: &'a impl Handle, index: &'static Index, args: Args<'a>) -> Query<'a, M, Rows> {
+    Query::new(on.target(), Place::List(index), args)
+}
+
+/// Any rows.
+pub fn query<M: Model>(on: &impl Handle) -> Query<'_, M, Rows> {
+    Query::new(on.target(), Place::Any, Args::new())
+}
+
+/// The rows of these ids.
+pub fn find_many<'a, M: Model>(on: &'a impl Handle, ids: impl Iterator<Item = Args<'a>>) -> FindMany<'a, M> {
+    FindMany::new(on.target(), ids.collect())
+}
+
+/// Inserts a row.
+pub fn insert<M: Model>(on: &impl Handle, row: M::New) -> Insert<'_, M> {
+    Insert::new(on.target(), row)
+}
+
+/// Inserts several rows.
+pub fn insert_many<'a, M: Model>(
+    on: &'a impl Handle,
+    rows: impl IntoIterator<Item = M::New>,
+) -> InsertMany<'a, M> {
+    InsertMany::new(on.target(), rows.into_iter().collect())
+}
+
+/// Inserts a row, or updates the one with the same values in the columns of a unique constraint.
+pub fn upsert<'a, M: Model>(on: &'a impl Handle, index: &'static Index, row: M::New) -> Upsert<'a, M> {
+    Upsert::new(on.target(), index, row)
+}
+
+/// Changes the row of an id.
+pub fn update<'a, M: Model>(on: &'a impl Handle, id: Args<'a>) -> UpdateOne<'a, M> {
+    UpdateOne::new(on.target(), id)
+}
+
+/// Sets a column.
+pub fn set<'a, 'v, M: Model, T>(
+    update: UpdateOne<'a, M>,
+    column: usize,
+    value: impl Arg<'v, T>,
+) -> UpdateOne<'a, M> {
+    update.set(column, value.into_datum())
+}
+
+/// Sets a `#[pie(json)]` column.
+pub fn set_json<'a, M: Model, T: serde::Serialize>(
+    update: UpdateOne<'a, M>,
+    column: usize,
+    value: &T,
+) -> UpdateOne<'a, M> {
+    update.try_set(column, Json::datum(value))
+}
+
+/// Deletes the row of an id.
+pub fn delete<'a, M: Model>(on: &'a impl Handle, id: Args<'a>) -> DeleteOne<'a, M> {
+    DeleteOne::new(on.target(), id)
+}
+
+/// The logical key of a row.
+#[must_use]
+pub fn key(index: &Index, args: &Args<'_>) -> String {
+    let mut text = Text::new();
+    push_data(&mut text, args);
+    depends::logical(index.prefix, &text, false)
+}
+
+/// An enum as the text of a variant.
+#[must_use]
+pub fn text(text: &'static str) -> Datum<'static> {
+    Datum::Text(text.into())
+}
+
+/// The variant of a text.
+///
+/// # Errors
+/// No variant has this text, or it is no text.
+pub fn variant<T: Clone>(datum: Datum<'static>, variants: &[(&'static str, T)]) -> Result<T, ValueError> {
+    let text = String::from_datum(datum)?;
+    match variants.iter().find(|(name, _)| *name == text) {
+        Some((_, variant)) => Ok(variant.clone()),
+        None => Err(ValueError::Content("holds text that is no variant of the field's enum".into())),
+    }
+}
+
+/// Fails to compile unless the type is stored in a column without a form for `NULL`.
+pub const fn assert_not_null<T: NotNull>() {}
+
+/// Fails to compile unless the database can count the type up.
+///
+/// # Panics
+/// While compiling: the type is no integer.
+#[expect(clippy::panic, reason = "at compile time only: it is how a constant says no")]
+pub const fn assert_auto<T: Value>() {
+    use ColumnType::{Int16, Int32, Int64, UInt64};
+    if !matches!(T::TYPE, Int16 | Int32 | Int64 | UInt64) || T::NULLABLE {
+        panic!(
+            "`auto` takes an integer id: make it an `i64`, or leave `auto` away and give the id in `insert`"
+        );
+    }
+}
+
+/// Fails to compile unless the type is a model whose derive has seen its `#[cached]`.
+///
+/// # Panics
+/// While compiling: the derive did not see the attribute.
+#[expect(clippy::panic, reason = "at compile time only: it is how a constant says no")]
+pub const fn assert_cached<M: Model>() {
+    if !M::SCHEMA.policy.declared {
+        panic!("`#[derive(Model)]` did not see this `#[cached]`: write it below the derive");
+    }
+}

@@ -1,0 +1,243 @@
+//! Statements in the database's own language, into models and tuples.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::Target;
+use crate::cache::stamps::StampName;
+use crate::database::{RawRows, RawStatement, Row};
+use crate::engine::write::in_task;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Datum, Model, RowReader, Value};
+
+/// A raw statement with its values; made by [`Engine::sql`](crate::Engine::sql).
+#[must_use = "a statement does nothing until `all`, `first`, `one` or `execute` is awaited"]
+pub struct Sql<'a> {
+    on: Target<'a>,
+    text: Arc<str>,
+    values: Vec<Datum<'static>>,
+}
+
+impl fmt::Debug for Sql<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sql").field("values", &self.values.len()).finish_non_exhaustive()
+    }
+}
+
+/// What the rows of a raw statement become: a [`Model`], or a tuple of up to 8 [`Value`]s.
+#[diagnostic::on_unimplemented(
+    message = "rows of a raw statement do not become `{Self}`",
+    label = "expected a model or a tuple",
+    note = "a single column is a tuple of one: `(i64,)`"
+)]
+pub trait FromRaw: Sized {
+    /// The values of all rows.
+    ///
+    /// # Errors
+    /// A column is missing, or holds something its field refuses.
+    fn from_raw(rows: RawRows) -> Result<Vec<Self>>;
+}
+
+impl<M: Model> FromRaw for M {
+    fn from_raw(raw: RawRows) -> Result<Vec<Self>> {
+        if raw.rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let places: Vec<usize> = M::SCHEMA
+            .columns
+            .iter()
+            .map(|def| {
+                raw.names.iter().position(|name| name == def.name).ok_or_else(|| {
+                    Error::new(ErrorKind::MissingColumn, "the statement does not give a column of the model")
+                        .with_model(M::SCHEMA.model)
+                        .with_column(def.name)
+                })
+            })
+            .collect::<Result<_>>()?;
+        raw.rows
+            .into_iter()
+            .map(|mut row| {
+                let take =
+                    |at: &usize| row.get_mut(*at).map_or(Datum::Null, |v| std::mem::replace(v, Datum::Null));
+                let values = places.iter().map(take).collect();
+                RowReader::new(M::SCHEMA, values).and_then(M::from_row)
+            })
+            .collect()
+    }
+}
+
+fn field<T: Value>(names: &[String], row: &mut Row, at: usize) -> Result<T> {
+    let datum = row.get_mut(at).map_or(Datum::Null, |value| std::mem::replace(value, Datum::Null));
+    T::from_datum(datum).map_err(|error| {
+        let kind = match error {
+            crate::model::ValueError::Null => ErrorKind::NullValue,
+            crate::model::ValueError::Kind(..) => ErrorKind::TypeMismatch,
+            crate::model::ValueError::Content(_) => ErrorKind::Decode,
+        };
+        let name = names.get(at).cloned().unwrap_or_default();
+        Error::new(kind, format!("a column of the statement {error}")).with_column(name).with_source(error)
+    })
+}
+
+macro_rules! tuples {
+    ($count:literal: $($name:ident $at:literal),+) => {
+        impl<$($name: Value),+> FromRaw for ($($name,)+) {
+            fn from_raw(raw: RawRows) -> Result<Vec<Self>> {
+                let RawRows { names, rows, .. } = raw;
+                if !rows.is_empty() && names.len() != $count {
+                    let have = names.len();
+                    return Err(Error::new(
+                        ErrorKind::MissingColumn,
+                        format!("the statement gives {have} columns, and the tuple has {}", $count),
+                    ));
+                }
+                rows.into_iter().map(|mut row| Ok(($(field::<$name>(&names, &mut row, $at)?,)+))).collect()
+            }
+        }
+    };
+}
+
+tuples!(1: A 0);
+tuples!(2: A 0, B 1);
+tuples!(3: A 0, B 1, C 2);
+tuples!(4: A 0, B 1, C 2, D 3);
+tuples!(5: A 0, B 1, C 2, D 3, E 4);
+tuples!(6: A 0, B 1, C 2, D 3, E 4, F 5);
+tuples!(7: A 0, B 1, C 2, D 3, E 4, F 5, G 6);
+tuples!(8: A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7);
+
+/// A value for a placeholder of a raw statement.
+pub trait Bind {
+    /// The neutral form.
+    fn into_bound(self) -> Datum<'static>;
+}
+
+impl<T: Value> Bind for T {
+    fn into_bound(self) -> Datum<'static> {
+        self.to_datum().into_owned()
+    }
+}
+
+impl Bind for &str {
+    fn into_bound(self) -> Datum<'static> {
+        Datum::Text(self.to_owned().into())
+    }
+}
+
+/// Whether a statement may change something. Cautious: what is not plainly a read counts as a write.
+fn may_write(text: &str) -> bool {
+    let mut words = text
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .filter(|word| !word.is_empty())
+        .map(str::to_ascii_lowercase);
+    let reads = matches!(words.next().as_deref(), Some("select" | "values" | "explain" | "with"));
+    // `WITH … INSERT`, a second statement behind a semicolon, a comment in front: all of them have one of these words, or
+    // do not begin with a word of reading.
+    const CHANGES: [&str; 14] = [
+        "insert", "update", "delete", "replace", "merge", "create", "drop", "alter", "attach", "detach",
+        "pragma", "truncate", "vacuum", "into",
+    ];
+    !reads || words.any(|word| CHANGES.contains(&word.as_str()))
+}
+
+impl<'a> Sql<'a> {
+    pub(crate) fn new(on: Target<'a>, text: &str) -> Self {
+        Self { on, text: text.into(), values: Vec::new() }
+    }
+
+    /// Binds a value to the next placeholder.
+    pub fn bind(mut self, value: impl Bind) -> Self {
+        self.values.push(value.into_bound());
+        self
+    }
+
+    async fn run(self) -> Result<RawRows> {
+        let engine = self.on.engine();
+        engine.check_open()?;
+        let writes = may_write(&self.text);
+        let statement = RawStatement::new(self.text, self.values);
+        // Nobody knows what it touches: the namespace of the handle's scope.
+        let touched: Vec<StampName> =
+            if writes { engine.namespaces().last().into_iter().collect() } else { Vec::new() };
+        let rows = match self.on {
+            Target::Tx(tx) => tx.raw(statement, touched).await,
+            Target::Engine(engine) if !writes => engine.database().session().raw(&statement).await,
+            Target::Engine(engine) => {
+                let (engine, running) = (engine.clone(), engine.chain().tasks.start());
+                in_task(async move {
+                    let result = engine.database().session().raw(&statement).await;
+                    // Also after an error: a statement of several parts may have done some of them.
+                    engine.chain().invalidate_here(&touched).await;
+                    drop(running);
+                    result
+                })
+                .await
+            }
+        };
+        rows.map_err(|error| error.with_query("sql"))
+    }
+
+    /// All rows.
+    ///
+    /// # Errors
+    /// The database refused, or a column does not fit `T`.
+    pub async fn all<T: FromRaw>(self) -> Result<Vec<T>> {
+        T::from_raw(self.run().await?).map_err(|error| error.with_query("sql"))
+    }
+
+    /// The first row, or none.
+    ///
+    /// # Errors
+    /// The database refused, or a column does not fit `T`.
+    pub async fn first<T: FromRaw>(self) -> Result<Option<T>> {
+        Ok(self.all().await?.into_iter().next())
+    }
+
+    /// The only row, or none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TooManyRows`] for more than one; else as [`all`](Self::all).
+    pub async fn one<T: FromRaw>(self) -> Result<Option<T>> {
+        let mut rows = self.all().await?.into_iter();
+        match (rows.next(), rows.next()) {
+            (_, Some(_)) => {
+                Err(Error::new(ErrorKind::TooManyRows, "the statement gave more than one row")
+                    .with_query("sql"))
+            }
+            (row, None) => Ok(row),
+        }
+    }
+
+    /// Runs the statement; how many rows it changed.
+    ///
+    /// # Errors
+    /// The database refused.
+    pub async fn execute(self) -> Result<u64> {
+        Ok(self.run().await?.affected)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::may_write;
+
+    #[test]
+    fn what_is_not_plainly_a_read_counts_as_a_write() {
+        for read in
+            ["SELECT 1", " select a from b where c = ?", "WITH a AS (SELECT 1) SELECT * FROM a", "VALUES (1)"]
+        {
+            assert!(!may_write(read), "{read}");
+        }
+        for write in [
+            "UPDATE a SET b = 1",
+            "INSERT INTO a VALUES (1) RETURNING id",
+            "WITH a AS (SELECT 1) DELETE FROM b",
+            "SELECT 1; DROP TABLE a",
+            "PRAGMA user_version = 2",
+            "/* SELECT */ REPLACE INTO a VALUES (1)",
+            "",
+        ] {
+            assert!(may_write(write), "{write}");
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! A read before it runs: which rows, in which order, with which options; and the key it has.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use smallvec::SmallVec;
+
+use super::shape::{Fetch, ShapeTable};
+use crate::cache::chain::MaxAge;
+use crate::clock::{draw_ttl, millis};
+use crate::engine::CacheConfig;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Datum, Index, Schema};
+use crate::plan::canonical::{push_window, put_condition};
+use crate::plan::depends;
+use crate::plan::filter::{Comparison, Condition};
+use crate::plan::text::{Text, push_data};
+use crate::plan::{Ask, Order, ReadPlan};
+
+/// The arguments of a finder.
+pub(crate) type Args<'a> = SmallVec<[Datum<'a>; 2]>;
+
+/// The most stamps an entry depends on.
+const MAX_STAMPS: usize = 16;
+
+/// What one query says about the cache; `None` leaves it to the model, then to the engine.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Options {
+    pub(crate) enabled: Option<bool>,
+    pub(crate) ttl: Option<Duration>,
+    pub(crate) jitter: Option<Duration>,
+    pub(crate) empty_ttl: Option<Duration>,
+    pub(crate) refresh: bool,
+    pub(crate) tags: Vec<Box<str>>,
+}
+
+/// The policy of one query, everything decided.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Effective {
+    pub(crate) enabled: bool,
+    ttl: Duration,
+    jitter: Duration,
+    empty_ttl: Duration,
+}
+
+impl Effective {
+    /// The query's word counts more than the model's, the model's more than the engine's.
+    pub(crate) fn of(options: &Options, schema: &Schema, config: &CacheConfig) -> Self {
+        let policy = &schema.policy;
+        let ttl = options.ttl.or(policy.ttl).unwrap_or(config.default_ttl);
+        let jitter = match options.jitter.or(policy.jitter) {
+            Some(jitter) => jitter,
+            // The engine's jitter is meant for the engine's ttl; of a shorter one it takes half at most.
+            None if config.enable_jitter => config.ttl_jitter.min(ttl / 2),
+            None => Duration::ZERO,
+        };
+        let enabled = config.enabled && options.enabled.unwrap_or(policy.enabled);
+        Self {
+            enabled: enabled && !ttl.is_zero(),
+            ttl,
+            jitter,
+            empty_ttl: options.empty_ttl.or(policy.empty_ttl).unwrap_or(config.empty_cache_ttl),
+        }
+    }
+
+    /// How long a value loaded now is served, in milliseconds; `None` for not at all.
+    pub(crate) fn draw(&self, empty: bool) -> Option<u64> {
+        if empty {
+            return (!self.empty_ttl.is_zero()).then(|| millis(self.empty_ttl).max(1));
+        }
+        Some(draw_ttl(self.ttl, self.jitter, &mut fastrand::Rng::new()))
+    }
+
+    pub(crate) fn max_age(&self) -> MaxAge {
+        let full = millis(self.ttl).saturating_add(millis(self.jitter.min(self.ttl)));
+        MaxAge { full: full.saturating_add(1), empty: millis(self.empty_ttl).saturating_add(1) }
+    }
+}
+
+/// Where the rows of a read come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum From {
+    /// The one row with these values in the columns of the id or of a unique constraint.
+    Row(&'static Index),
+    /// The rows with these values in the columns of an index.
+    List(&'static Index),
+    /// Any rows.
+    Any,
+}
+
+/// A read before it runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Spec<'a> {
+    pub(crate) schema: &'static Schema,
+    pub(crate) from: From,
+    pub(crate) args: Args<'a>,
+    pub(crate) filter: Option<Condition>,
+    pub(crate) order: SmallVec<[Order; 2]>,
+    pub(crate) limit: Option<u64>,
+    pub(crate) offset: Option<u64>,
+    pub(crate) options: Options,
+}
+
+/// The key of a read, on the stack: the bytes that tell it from all others, and what of them is the logical key.
+pub(crate) struct KeyText {
+    pub(crate) full: Text,
+    scope_end: usize,
+    prefix_end: usize,
+    args_end: usize,
+    opaque: bool,
+    pub(crate) fingerprint: u64,
+}
+
+impl KeyText {
+    /// The key as people see it.
+    pub(crate) fn logical(&self) -> String {
+        // The prefix is made of names of tables and columns.
+        let prefix = std::str::from_utf8(&self.full[self.scope_end..self.prefix_end]).unwrap_or_default();
+        depends::logical(prefix, &self.full[self.prefix_end..self.args_end], self.opaque)
+    }
+
+    pub(crate) fn suffix(&self) -> String {
+        format!("@{:016x}", self.fingerprint)
+    }
+}
+
+impl<'a> Spec<'a> {
+    pub(crate) fn new(schema: &'static Schema, from: From, args: Args<'a>) -> Self {
+        Self {
+            schema,
+            from,
+            args,
+            filter: None,
+            order: SmallVec::new(),
+            limit: None,
+            offset: None,
+            options: Options::default(),
+        }
+    }
+
+    /// The name of the query in errors.
+    pub(crate) fn name(&self, shape: &ShapeTable) -> Cow<'static, str> {
+        match (self.from, shape.word) {
+            (From::Row(index), _) => format!("find_by_{}", index.name).into(),
+            (From::List(index), "find") => format!("list_by_{}", index.name).into(),
+            (_, word) => word.into(),
+        }
+    }
+
+    /// The whole condition: the finder's arguments and the filter, in normal form.
+    pub(crate) fn condition(&self) -> Option<Condition> {
+        let index = match self.from {
+            From::Row(index) | From::List(index) => Some(index),
+            From::Any => None,
+        };
+        let pinned = index.into_iter().flat_map(|index| {
+            index.columns.iter().zip(&self.args).map(|(column, datum)| {
+                Condition::Compare(*column, Comparison::Eq, datum.clone().into_owned())
+            })
+        });
+        let parts: Vec<Condition> = pinned.chain(self.filter.clone()).collect();
+        (!parts.is_empty())
+            .then(|| Condition::All(parts).normal())
+            .filter(|whole| *whole != Condition::All(vec![]))
+    }
+
+    /// Whether the key is the finder's own, with its arguments in it.
+    fn plain(&self, shape: &ShapeTable) -> bool {
+        match self.from {
+            From::Row(_) => true,
+            From::List(_) => shape.word == "find" && self.filter.is_none(),
+            From::Any => false,
+        }
+    }
+
+    /// The key. Does not allocate for a finder with short arguments.
+    pub(crate) fn key(&self, shape: &ShapeTable, scope: &str) -> KeyText {
+        let mut full = Text::new();
+        full.extend_from_slice(scope.as_bytes());
+        let scope_end = full.len();
+        let plain = self.plain(shape);
+        let prefix_end;
+        if let (From::Row(index) | From::List(index), true) = (self.from, plain) {
+            full.extend_from_slice(index.prefix.as_bytes());
+            prefix_end = full.len();
+            push_data(&mut full, &self.args);
+            if matches!(self.from, From::List(_)) {
+                full.push(b':');
+                push_window(&mut full, &self.order, self.limit, self.offset, |at| {
+                    self.schema.columns.get(at).map_or("?", |def| def.name)
+                });
+            }
+        } else {
+            for part in [self.schema.table, ":", shape.word, ":"] {
+                full.extend_from_slice(part.as_bytes());
+            }
+            prefix_end = full.len();
+            let mut form = Vec::new();
+            if let Some(condition) = self.condition() {
+                put_condition(&mut form, &condition);
+            }
+            full.extend_from_slice(&form);
+            if shape.fetch.windowed() {
+                full.push(0);
+                push_window(&mut full, &self.order, self.limit, self.offset, |at| {
+                    self.schema.columns.get(at).map_or("?", |def| def.name)
+                });
+            }
+        }
+        let args_end = full.len();
+        let mut fingerprint = crate::model::fingerprint::mix(self.schema.fingerprint, u64::from(shape.kind));
+        if !self.options.tags.is_empty() {
+            // Other tags are another entry: one that a reader without them stored would not die with them.
+            let mut tags: Vec<&str> = self.options.tags.iter().map(|tag| &**tag).collect();
+            tags.sort_unstable();
+            tags.dedup();
+            for tag in tags {
+                fingerprint = crate::model::fingerprint::mix(fingerprint, crate::codec::name_hash(tag));
+            }
+        }
+        full.extend_from_slice(&fingerprint.to_le_bytes());
+        KeyText { full, scope_end, prefix_end, args_end, opaque: !plain, fingerprint }
+    }
+
+    /// The stamps of the answer, without scope: the key's own first.
+    pub(crate) fn names(&self, logical: &str, condition: Option<&Condition>) -> Result<Vec<String>> {
+        let row = matches!(self.from, From::Row(_));
+        let family = if row { self.schema.family } else { self.schema.table };
+        let mut names = vec![format!("k:{logical}"), depends::family_name(family)];
+        if !row {
+            depends::read_names(self.schema, condition, &mut names);
+        }
+        let model = self.schema.policy.tags.iter().copied();
+        for tag in model.chain(self.options.tags.iter().map(|tag| &**tag)) {
+            let name = format!("t:{tag}");
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        // The engine adds the namespace, and that of the scope.
+        if names.len() + 2 > MAX_STAMPS {
+            return Err(Error::new(
+                ErrorKind::InvalidQuery,
+                format!(
+                    "too many tags: what a value depends on has at most {MAX_STAMPS} names, its tags included"
+                ),
+            )
+            .with_model(self.schema.model));
+        }
+        Ok(names)
+    }
+
+    /// The reads that answer it: one, or two for a page.
+    pub(crate) fn plans(&self, fetch: Fetch, condition: Option<Condition>) -> (ReadPlan, Option<ReadPlan>) {
+        let plan = ReadPlan {
+            schema: self.schema,
+            ask: Ask::Rows,
+            filter: condition,
+            order: self.order.clone(),
+            limit: self.limit,
+            offset: self.offset,
+        };
+        let bare = |ask: Ask, plan: &ReadPlan| ReadPlan {
+            ask,
+            order: SmallVec::new(),
+            limit: None,
+            offset: None,
+            ..plan.clone()
+        };
+        match fetch {
+            Fetch::Rows => (plan, None),
+            Fetch::Count => (bare(Ask::Count, &plan), None),
+            Fetch::Exists => (bare(Ask::Exists, &plan), None),
+            Fetch::Page => {
+                let total = bare(Ask::Count, &plan);
+                (plan, Some(total))
+            }
+        }
+    }
+}
