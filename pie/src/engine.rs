@@ -126,7 +126,8 @@ impl Engine {
     /// The cache: statistics, layers, and invalidation by hand.
     #[must_use]
     pub fn cache(&self) -> Cache {
-        Cache::new(Arc::clone(&self.core.chain), Arc::clone(&self.scope), self.core.config.enabled)
+        let scoped = !self.inner_scope().is_empty();
+        Cache::new(Arc::clone(&self.core.chain), Arc::clone(&self.scope), scoped, self.core.config.enabled)
     }
 
     /// Creates the tables of models, with their constraints and indexes, where they do not exist: for development and
@@ -290,10 +291,13 @@ impl Engine {
         names.into_iter().map(|name| StampName::new(&self.scope, name)).collect()
     }
 
-    /// The names every entry depends on: the namespace, and within a scope that of the scope.
-    pub(crate) fn namespaces(&self) -> impl Iterator<Item = StampName> + use<> {
-        let prefix = &self.core.config.key_prefix;
-        let scoped = (self.scope.len() > prefix.len()).then(|| StampName::new(&self.scope, "n"));
-        std::iter::once(StampName::new(prefix, "n")).chain(scoped)
+    /// The names every entry depends on: the namespace, and those of the scopes it is in, the innermost last.
+    pub(crate) fn namespaces(&self) -> Vec<StampName> {
+        let ends = self.scope.match_indices("~s:").map(|(at, _)| at).skip(1).chain([self.scope.len()]);
+        let mut names = vec![StampName::new(&self.core.config.key_prefix, "n")];
+        if !self.inner_scope().is_empty() {
+            names.extend(ends.map(|end| StampName::new(&self.scope[..end], "n")));
+        }
+        names
     }
 }

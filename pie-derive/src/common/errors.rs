@@ -36,9 +36,4 @@ impl Errors {
     pub(crate) fn into_tokens(self) -> TokenStream {
         self.0.map(|error| error.to_compile_error()).unwrap_or_default()
     }
-
-    #[cfg(test)]
-    pub(crate) fn messages(&self) -> Vec<String> {
-        self.0.iter().flatten().map(|error| error.to_string()).collect()
-    }
 }

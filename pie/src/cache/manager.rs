@@ -33,12 +33,14 @@ use crate::error::{Error, ErrorKind, Result};
 pub struct Cache {
     chain: Arc<Chain>,
     scope: Arc<str>,
+    /// Whether this is the cache of a scope within the engine.
+    scoped: bool,
     enabled: bool,
 }
 
 impl Cache {
-    pub(crate) fn new(chain: Arc<Chain>, scope: Arc<str>, enabled: bool) -> Self {
-        Self { chain, scope, enabled }
+    pub(crate) fn new(chain: Arc<Chain>, scope: Arc<str>, scoped: bool, enabled: bool) -> Self {
+        Self { chain, scope, scoped, enabled }
     }
 
     fn check(&self) -> Result<()> {
@@ -89,14 +91,17 @@ impl Cache {
         Ok(())
     }
 
-    /// Makes every value of this scope invalid, in every layer and for every process, and frees the memory of this one.
+    /// Makes every value of this scope, and of scopes within it, invalid in every layer and for every process. Without a
+    /// scope, also frees the memory of this one.
     ///
     /// # Errors
     /// [`ErrorKind::Disabled`] when the cache is switched off.
     pub async fn clear(&self) -> Result<()> {
         self.check()?;
         self.invalidate(vec![StampName::new(&self.scope, "n")]).await;
-        self.chain.free().await;
+        if !self.scoped {
+            self.chain.free().await;
+        }
         Ok(())
     }
 

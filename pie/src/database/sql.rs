@@ -403,7 +403,7 @@ mod tests {
         let (text, values) = read(&plan).expect("builds");
         assert_eq!(
             text,
-            r#"SELECT "id", "email", "score" FROM "users" WHERE "email" COLLATE BINARY = ? AND "id" IN (?, ?) AND "email" LIKE ? ESCAPE '\' ORDER BY "id" DESC LIMIT ? OFFSET ?"#
+            r#"SELECT "id", "email", "score" FROM "users" WHERE ("email" COLLATE BINARY) = ? AND "id" IN (?, ?) AND "email" LIKE ? ESCAPE '\' ORDER BY "id" DESC LIMIT ? OFFSET ?"#
         );
         assert_eq!(values.0.len(), 6);
     }

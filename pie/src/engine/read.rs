@@ -143,9 +143,10 @@ impl Engine {
         policy: Effective,
     ) -> Result<Item> {
         let logical = key.logical();
-        let names = spec.names(&logical, condition)?;
+        let namespaces = self.namespaces();
+        let names = spec.names(&logical, condition, namespaces.len())?;
         let mut stamps = self.stamps(&names);
-        stamps.extend(self.namespaces());
+        stamps.extend(namespaces);
         let lookup = self.lookup(key);
         Ok(Item {
             key: Key::new(lookup.full, lookup.hash, self.scope(), &logical, &key.suffix()),

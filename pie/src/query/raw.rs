@@ -158,7 +158,7 @@ impl<'a> Sql<'a> {
         let statement = RawStatement::new(self.text, self.values);
         // Nobody knows what it touches: the namespace of the handle's scope.
         let touched: Vec<StampName> =
-            if writes { engine.namespaces().last().into_iter().collect() } else { Vec::new() };
+            if writes { engine.namespaces().pop().into_iter().collect() } else { Vec::new() };
         let rows = match self.on {
             Target::Tx(tx) => tx.raw(statement, touched).await,
             Target::Engine(engine) if !writes => engine.database().session().raw(&statement).await,

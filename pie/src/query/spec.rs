@@ -223,7 +223,9 @@ impl<'a> Spec<'a> {
     }
 
     /// The stamps of the answer, without scope: the key's own first.
-    pub(crate) fn names(&self, logical: &str, condition: Option<&Condition>) -> Result<Vec<String>> {
+    ///
+    /// `namespaces` is how many the engine adds.
+    pub(crate) fn names(&self, logical: &str, condition: Option<&Condition>, namespaces: usize) -> Result<Vec<String>> {
         let row = matches!(self.from, From::Row(_));
         let family = if row { self.schema.family } else { self.schema.table };
         let mut names = vec![format!("k:{logical}"), depends::family_name(family)];
@@ -237,8 +239,7 @@ impl<'a> Spec<'a> {
                 names.push(name);
             }
         }
-        // The engine adds the namespace, and that of the scope.
-        if names.len() + 2 > MAX_STAMPS {
+        if names.len() + namespaces > MAX_STAMPS {
             return Err(Error::new(
                 ErrorKind::InvalidQuery,
                 format!(

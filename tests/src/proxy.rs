@@ -1,0 +1,73 @@
+//! A proxy in front of a server that counts round trips: how often the client began to send after the server had answered.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// A proxy on a port of its own.
+#[derive(Debug)]
+pub struct Proxy {
+    port: u16,
+    trips: Arc<AtomicU64>,
+}
+
+impl Proxy {
+    /// A proxy in front of a server on this port of this machine.
+    ///
+    /// # Errors
+    /// No port is free.
+    pub async fn start(server: u16) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let port = listener.local_addr()?.port();
+        let trips = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&trips);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(pass(client, server, Arc::clone(&counter)));
+            }
+        });
+        Ok(Self { port, trips })
+    }
+
+    /// The port to connect to.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The round trips since the last call.
+    #[must_use]
+    pub fn trips(&self) -> u64 {
+        self.trips.swap(0, Ordering::SeqCst)
+    }
+}
+
+async fn pass(client: TcpStream, server: u16, trips: Arc<AtomicU64>) -> std::io::Result<()> {
+    let server = TcpStream::connect(("127.0.0.1", server)).await?;
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    let answered = Arc::new(AtomicBool::new(true));
+    let flag = Arc::clone(&answered);
+    tokio::spawn(async move {
+        let mut buffer = vec![0; 1 << 16];
+        while let Ok(count) = from_server.read(&mut buffer).await {
+            flag.store(true, Ordering::SeqCst);
+            if count == 0 || to_client.write_all(&buffer[..count]).await.is_err() {
+                break;
+            }
+        }
+    });
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let count = from_client.read(&mut buffer).await?;
+        if count == 0 {
+            return Ok(());
+        }
+        if answered.swap(false, Ordering::SeqCst) {
+            trips.fetch_add(1, Ordering::SeqCst);
+        }
+        to_server.write_all(&buffer[..count]).await?;
+    }
+}

@@ -1,0 +1,97 @@
+//! Real Redis servers: the one that `scripts/test` started, and ones that a test may kill.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+/// The port of the Redis that all tests share; each uses key prefixes of its own.
+///
+/// `None`, with a line that says so, where there is none; under `CI=true` that fails the test.
+///
+/// # Panics
+/// There is no Redis, and `CI` is `true`.
+#[must_use]
+#[expect(clippy::panic, reason = "it fails a test")]
+pub fn shared() -> Option<u16> {
+    let port = std::env::var("PIE_TEST_REDIS_PORT").ok().and_then(|port| port.parse().ok());
+    if port.is_none() {
+        missing("PIE_TEST_REDIS_PORT is not set: scripts/test starts a Redis and sets it");
+    }
+    port
+}
+
+#[expect(clippy::panic, clippy::print_stderr, reason = "it fails a test, or says aloud that it did not run")]
+fn missing(why: &str) {
+    if std::env::var("CI").is_ok_and(|ci| ci == "true") {
+        panic!("{why}");
+    }
+    eprintln!("NOT RUN: {why}");
+}
+
+/// A Redis of one test's own, killed when dropped.
+#[derive(Debug)]
+pub struct RedisServer {
+    child: Child,
+    port: u16,
+    _folder: TempDir,
+}
+
+impl RedisServer {
+    /// Starts a server on a free port; `None`, with a line that says so, where there is no `redis-server`.
+    ///
+    /// # Panics
+    /// There is no `redis-server`, and `CI` is `true`.
+    #[must_use]
+    pub fn start() -> Option<Self> {
+        Self::start_on(free_port()?, &[])
+    }
+
+    /// Starts a server on this port, with more arguments.
+    ///
+    /// # Panics
+    /// There is no `redis-server`, and `CI` is `true`.
+    #[must_use]
+    pub fn start_on(port: u16, arguments: &[&str]) -> Option<Self> {
+        let folder = tempfile::tempdir().ok()?;
+        let child = Command::new("redis-server")
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir"])
+            .arg(folder.path())
+            .args(arguments)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        match child {
+            Ok(child) => Some(Self { child, port, _folder: folder }),
+            Err(_) => {
+                missing("redis-server is not on the PATH: scripts/test installs it");
+                None
+            }
+        }
+    }
+
+    /// The port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Ends the server at once.
+    pub fn kill(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A port that nobody listens on.
+#[must_use]
+pub fn free_port() -> Option<u16> {
+    TcpListener::bind(("127.0.0.1", 0)).ok()?.local_addr().ok().map(|address| address.port())
+}
