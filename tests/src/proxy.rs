@@ -38,7 +38,6 @@ impl Proxy {
     }
 
     /// The round trips since the last call.
-    #[must_use]
     pub fn trips(&self) -> u64 {
         self.trips.swap(0, Ordering::SeqCst)
     }
