@@ -158,13 +158,13 @@ impl Default for DatabaseOptions {
     }
 }
 
+/// Opens a database when the engine is built.
+pub type Opener = Box<dyn FnOnce(DatabaseOptions) -> BoxFuture<'static, Result<Arc<dyn Database>>> + Send>;
+
 /// What `Engine::builder().database(..)` takes: a URL, a pool of sqlx, or a [`Database`] of your own.
-pub trait IntoDatabase: Send {
-    /// Opens the database.
-    ///
-    /// # Errors
-    /// The URL is not understood, or the database cannot be opened.
-    fn open(self: Box<Self>, options: DatabaseOptions) -> BoxFuture<'static, Result<Arc<dyn Database>>>;
+pub trait IntoDatabase {
+    /// What opens the database; it fails for a URL that is not understood or a database that cannot be opened.
+    fn into_opener(self) -> Opener;
 }
 
 fn scheme_error(url: &str) -> Error {
@@ -180,33 +180,35 @@ fn scheme_error(url: &str) -> Error {
 }
 
 impl IntoDatabase for String {
-    fn open(self: Box<Self>, options: DatabaseOptions) -> BoxFuture<'static, Result<Arc<dyn Database>>> {
-        Box::pin(async move {
-            #[cfg(feature = "sqlite")]
-            if self.starts_with("sqlite:") {
-                return Ok(Arc::new(Sqlite::open(&self, options).await?) as Arc<dyn Database>);
-            }
-            let _ = options;
-            Err(scheme_error(&self))
+    fn into_opener(self) -> Opener {
+        Box::new(move |options| {
+            Box::pin(async move {
+                #[cfg(feature = "sqlite")]
+                if self.starts_with("sqlite:") {
+                    return Ok(Arc::new(Sqlite::open(&self, options).await?) as Arc<dyn Database>);
+                }
+                let _ = options;
+                Err(scheme_error(&self))
+            })
         })
     }
 }
 
 impl IntoDatabase for &str {
-    fn open(self: Box<Self>, options: DatabaseOptions) -> BoxFuture<'static, Result<Arc<dyn Database>>> {
-        Box::new((*self).to_owned()).open(options)
+    fn into_opener(self) -> Opener {
+        self.to_owned().into_opener()
     }
 }
 
 impl<D: Database> IntoDatabase for Arc<D> {
-    fn open(self: Box<Self>, _options: DatabaseOptions) -> BoxFuture<'static, Result<Arc<dyn Database>>> {
-        Box::pin(async move { Ok(*self as Arc<dyn Database>) })
+    fn into_opener(self) -> Opener {
+        Box::new(move |_| Box::pin(async move { Ok(self as Arc<dyn Database>) }))
     }
 }
 
 #[cfg(feature = "sqlite")]
 impl IntoDatabase for sqlx::SqlitePool {
-    fn open(self: Box<Self>, _options: DatabaseOptions) -> BoxFuture<'static, Result<Arc<dyn Database>>> {
-        Box::pin(async move { Ok(Arc::new(Sqlite::from_pool(*self)) as Arc<dyn Database>) })
+    fn into_opener(self) -> Opener {
+        Arc::new(Sqlite::from_pool(self)).into_opener()
     }
 }

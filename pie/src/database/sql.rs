@@ -1,7 +1,7 @@
 //! Statement text, made by sea-query: plans in, SQL and bound values out. Nothing of a value is ever part of the text.
 
 use sea_query::{
-    Asterisk, ColumnDef as SeaColumn, Cond, Expr, ExprTrait, Func, Iden, IntoIden, LikeExpr, OnConflict,
+    Asterisk, ColumnDef as SeaColumn, Expr, ExprTrait, Func, Iden, IntoIden, LikeExpr, OnConflict,
     Order as SeaOrder, Query, SelectStatement, SqliteQueryBuilder, Table, Value as SeaValue, Values,
 };
 
@@ -36,8 +36,14 @@ fn column(schema: &'static Schema, at: usize) -> Result<Name> {
     }
 }
 
-/// How deep a condition may nest: SQLite's parser stops at 1,000, and each level here is a few of its own.
-const MAX_DEPTH: usize = 100;
+/// A column with its table in front. SQLite takes a bare quoted name that is no column for a text, and would compare with
+/// it or give it back; with the table in front it is the error it should be.
+fn qualified(schema: &'static Schema, at: usize) -> Result<Expr> {
+    Ok(Expr::col((Name(schema.table), column(schema, at)?)))
+}
+
+/// How deep a condition may nest: SQLite's parser stops at 1,000, and each level here is several of its own.
+const MAX_DEPTH: usize = 50;
 
 /// The value in the form SQLite stores it.
 pub(crate) fn bound(datum: &Datum<'_>) -> Result<SeaValue, &'static str> {
@@ -84,18 +90,18 @@ fn value(schema: &'static Schema, at: usize, datum: &Datum<'_>) -> Result<Expr> 
 /// The column as text is compared: byte by byte, whatever collation the table was made with. An index with the usual
 /// collation serves such a comparison as before.
 fn compared(schema: &'static Schema, at: usize) -> Result<Expr> {
-    let name = column(schema, at)?;
+    let column = qualified(schema, at)?;
     let is_text = schema.columns.get(at).is_some_and(|def| def.ty == ColumnType::Text);
-    Ok(if is_text { Expr::cust_with_exprs("? COLLATE BINARY", [Expr::col(name)]) } else { Expr::col(name) })
+    Ok(if is_text { Expr::cust_with_exprs("? COLLATE BINARY", [column]) } else { column })
 }
 
 fn text_match(schema: &'static Schema, at: usize, kind: TextMatch, text: &str) -> Result<Expr> {
-    let name = column(schema, at)?;
+    let column = qualified(schema, at)?;
     if kind == TextMatch::Like {
-        return Ok(Expr::col(name).like(LikeExpr::new(text).escape('\\')));
+        return Ok(column.like(LikeExpr::new(text).escape('\\')));
     }
     if text.is_empty() {
-        return Ok(Expr::col(name).is_not_null());
+        return Ok(column.is_not_null());
     }
     // As bytes: no character is a pattern, none ends the text, and a character begins where its first byte does.
     let bytes = || Expr::val(SeaValue::Bytes(Some(text.as_bytes().to_vec())));
@@ -103,14 +109,17 @@ fn text_match(schema: &'static Schema, at: usize, kind: TextMatch, text: &str) -
     let (template, values) = match kind {
         TextMatch::StartsWith => (
             "(? COLLATE BINARY >= ? AND substr(CAST(? AS BLOB), 1, ?) = ?)",
-            vec![Expr::col(name), Expr::val(text), Expr::col(name), Expr::val(length), bytes()],
+            vec![column.clone(), Expr::val(text), column.clone(), Expr::val(length), bytes()],
         ),
-        TextMatch::EndsWith => {
-            ("(substr(CAST(? AS BLOB), ?) = ?)", vec![Expr::col(name), Expr::val(-length), bytes()])
-        }
-        TextMatch::Contains | TextMatch::Like => {
-            ("(instr(CAST(? AS BLOB), ?) > 0)", vec![Expr::col(name), bytes()])
-        }
+        // The length first: `substr` and `instr` of empty bytes are NULL, which would be neither a match nor none.
+        TextMatch::EndsWith => (
+            "(length(CAST(? AS BLOB)) >= ? AND substr(CAST(? AS BLOB), ?) = ?)",
+            vec![column.clone(), Expr::val(length), column.clone(), Expr::val(-length), bytes()],
+        ),
+        TextMatch::Contains | TextMatch::Like => (
+            "(length(CAST(? AS BLOB)) >= ? AND instr(CAST(? AS BLOB), ?) > 0)",
+            vec![column.clone(), Expr::val(length), column.clone(), bytes()],
+        ),
     };
     Ok(Expr::cust_with_exprs(template, values))
 }
@@ -122,11 +131,8 @@ fn condition(schema: &'static Schema, node: &Condition) -> Result<Expr> {
             if parts.is_empty() {
                 return Ok(truth(all));
             }
-            let mut cond = if all { Cond::all() } else { Cond::any() };
-            for part in parts {
-                cond = cond.add(condition(schema, part)?);
-            }
-            Expr::from(cond)
+            let parts = parts.iter().map(|part| condition(schema, part)).collect::<Result<Vec<_>>>()?;
+            balanced(parts, all)
         }
         Condition::Not(inner) => condition(schema, inner)?.not(),
         Condition::Compare(at, comparison, datum) => {
@@ -148,11 +154,24 @@ fn condition(schema: &'static Schema, node: &Condition) -> Result<Expr> {
             if *negated { left.is_not_in(values) } else { left.is_in(values) }
         }
         Condition::Null(at, is) => {
-            let column = Expr::col(column(schema, *at)?);
+            let column = qualified(schema, *at)?;
             if *is { column.is_null() } else { column.is_not_null() }
         }
         Condition::Text(at, kind, text) => text_match(schema, *at, *kind, text)?,
     })
+}
+
+/// Joins conditions with `AND` or `OR` as a balanced tree: a chain of many would nest deeper than parsers go.
+fn balanced(mut parts: Vec<Expr>, all: bool) -> Expr {
+    let right = parts.split_off(parts.len() / 2);
+    match (parts.is_empty(), right.len()) {
+        (true, 1) => right.into_iter().next().unwrap_or_else(|| truth(all)),
+        (true, _) => balanced(right, all),
+        (false, _) => {
+            let (left, right) = (balanced(parts, all), balanced(right, all));
+            if all { left.and(right) } else { left.or(right) }
+        }
+    }
 }
 
 fn truth(is: bool) -> Expr {
@@ -164,15 +183,15 @@ fn filtered(schema: &'static Schema, filter: Option<&Condition>) -> Result<Optio
     if filter.depth() > MAX_DEPTH {
         return Err(Error::new(
             ErrorKind::InvalidQuery,
-            format!("a filter nested more than {MAX_DEPTH} levels deep: use `Filter::any` or `Filter::all` over a list"),
+            format!("a filter nested more than {MAX_DEPTH} levels deep: use `Filter::any` and `Filter::all` over lists"),
         )
         .with_model(schema.model));
     }
     condition(schema, filter).map(Some)
 }
 
-fn columns(schema: &'static Schema) -> impl Iterator<Item = Name> {
-    schema.columns.iter().map(|def| Name(def.name))
+fn columns(schema: &'static Schema) -> impl Iterator<Item = (Name, Name)> {
+    schema.columns.iter().map(|def| (Name(schema.table), Name(def.name)))
 }
 
 fn returning(schema: &'static Schema) -> sea_query::ReturningClause {
@@ -197,7 +216,7 @@ pub(crate) fn read(plan: &ReadPlan) -> Result<Statement> {
                     Direction::Ascending => SeaOrder::Asc,
                     Direction::Descending => SeaOrder::Desc,
                 };
-                select.order_by(column(schema, order.column)?, direction);
+                select.order_by((Name(schema.table), column(schema, order.column)?), direction);
             }
             match (plan.limit, plan.offset) {
                 (Some(count), _) => {
@@ -403,7 +422,7 @@ mod tests {
         let (text, values) = read(&plan).expect("builds");
         assert_eq!(
             text,
-            r#"SELECT "id", "email", "score" FROM "users" WHERE ("email" COLLATE BINARY) = ? AND "id" IN (?, ?) AND "email" LIKE ? ESCAPE '\' ORDER BY "id" DESC LIMIT ? OFFSET ?"#
+            r#"SELECT "users"."id", "users"."email", "users"."score" FROM "users" WHERE ("users"."email" COLLATE BINARY) = ? AND ("users"."id" IN (?, ?) AND "users"."email" LIKE ? ESCAPE '\') ORDER BY "users"."id" DESC LIMIT ? OFFSET ?"#
         );
         assert_eq!(values.0.len(), 6);
     }
@@ -429,7 +448,7 @@ mod tests {
         assert!(rows);
         assert_eq!(
             text,
-            r#"INSERT INTO "users" ("email", "score") VALUES (?, ?) ON CONFLICT ("email") DO UPDATE SET "score" = "excluded"."score" RETURNING "id", "email", "score""#
+            r#"INSERT INTO "users" ("email", "score") VALUES (?, ?) ON CONFLICT ("email") DO UPDATE SET "score" = "excluded"."score" RETURNING "users"."id", "users"."email", "users"."score""#
         );
     }
 
@@ -448,7 +467,7 @@ mod tests {
     #[test]
     fn a_filter_nested_too_deep_is_refused() {
         let mut filter = Condition::Null(0, true);
-        for _ in 0..200 {
+        for _ in 0..1_000 {
             filter = Condition::Not(Box::new(filter));
         }
         let error = read(&ReadPlan::rows(&SCHEMA, Some(filter))).expect_err("refused");

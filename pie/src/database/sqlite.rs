@@ -140,6 +140,7 @@ fn refused(message: &str, code: i32) -> Error {
             if let Some(table) = after(message, "no such table:") {
                 Error::new(ErrorKind::MissingTable, format!("there is no table `{table}` in the database"))
             } else if let Some(column) = after(message, "no such column:") {
+                let column = column.rsplit('.').next().unwrap_or(column);
                 Error::new(ErrorKind::MissingColumn, "a column does not exist").with_column(column.to_owned())
             } else if let Some(column) = after(message, "has no column named") {
                 Error::new(ErrorKind::MissingColumn, "a column does not exist").with_column(column.to_owned())

@@ -8,7 +8,7 @@ use super::{CacheConfig, Engine};
 use crate::cache::CacheLayer;
 use crate::cache::chain::Chain;
 use crate::clock::{Clock, ManualClock};
-use crate::database::{DatabaseOptions, IntoDatabase};
+use crate::database::{DatabaseOptions, IntoDatabase, Opener};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layers::Memory;
 #[cfg(feature = "redis")]
@@ -34,7 +34,7 @@ use crate::layers::redis::{IntoRedisConfig, RedisLayer};
 #[must_use = "an engine is made by `build().await`"]
 #[derive(Default)]
 pub struct EngineBuilder {
-    database: Option<Box<dyn IntoDatabase>>,
+    database: Option<Opener>,
     options: DatabaseOptions,
     layers: Vec<Arc<dyn CacheLayer>>,
     config: CacheConfig,
@@ -56,8 +56,8 @@ impl fmt::Debug for EngineBuilder {
 impl EngineBuilder {
     /// The database: a URL (`sqlite://file.db`, `sqlite::memory:`), a pool of sqlx that you own, or an `Arc` of a
     /// [`Database`](crate::database::Database) of your own.
-    pub fn database(mut self, database: impl IntoDatabase + 'static) -> Self {
-        self.database = Some(Box::new(database));
+    pub fn database(mut self, database: impl IntoDatabase) -> Self {
+        self.database = Some(database.into_opener());
         self
     }
 
@@ -128,7 +128,7 @@ impl EngineBuilder {
             return Err(mistake);
         }
         self.config.check()?;
-        let Some(database) = self.database else {
+        let Some(open) = self.database else {
             return Err(Error::new(
                 ErrorKind::InvalidConfig,
                 "no database: write `.database(\"sqlite://file.db\")` before `.build()`",
@@ -156,7 +156,7 @@ impl EngineBuilder {
                 drop(running);
             });
         }
-        let database = database.open(self.options).await?;
+        let database = open(self.options).await?;
         Ok(Engine::new(database, chain, self.config))
     }
 }

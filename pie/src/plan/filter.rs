@@ -108,8 +108,10 @@ impl Condition {
     /// How deep it nests.
     pub(crate) fn depth(&self) -> usize {
         match self {
-            Self::All(parts) | Self::Any(parts) => parts.iter().map(Self::depth).max().unwrap_or(0) + 1,
-            Self::Not(inner) => inner.depth() + 1,
+            Self::All(parts) | Self::Any(parts) => {
+                parts.iter().map(Self::depth).max().unwrap_or(0).saturating_add(1)
+            }
+            Self::Not(inner) => inner.depth().saturating_add(1),
             Self::Compare(..) | Self::In(..) | Self::Null(..) | Self::Text(..) => 1,
         }
     }
@@ -153,12 +155,25 @@ impl<M> From<Condition> for Filter<M> {
 impl<M: Model> Filter<M> {
     /// Rows that fulfil both.
     pub fn and(self, other: Self) -> Self {
-        Condition::All(vec![self.condition, other.condition]).into()
+        // Grows one group, so that a long chain does not nest.
+        match self.condition {
+            Condition::All(mut parts) => {
+                parts.push(other.condition);
+                Condition::All(parts).into()
+            }
+            first => Condition::All(vec![first, other.condition]).into(),
+        }
     }
 
     /// Rows that fulfil one or both.
     pub fn or(self, other: Self) -> Self {
-        Condition::Any(vec![self.condition, other.condition]).into()
+        match self.condition {
+            Condition::Any(mut parts) => {
+                parts.push(other.condition);
+                Condition::Any(parts).into()
+            }
+            first => Condition::Any(vec![first, other.condition]).into(),
+        }
     }
 
     /// Rows that do not fulfil it. A row for which a comparison met a `NULL` fulfils neither it nor its opposite.

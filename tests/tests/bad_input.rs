@@ -1,0 +1,173 @@
+//! Bad input: each mistake has a typed error that names model, column and query, and no value and no password.
+
+use pie::prelude::*;
+use pie::{CacheConfig, ErrorKind, RedisConfig};
+
+#[derive(Debug, Clone, PartialEq, Model)]
+#[cached(ttl = "5m")]
+struct User {
+    #[pie(id, auto)]
+    id: i64,
+    #[pie(unique)]
+    email: String,
+    age: i32,
+}
+
+#[derive(Debug, Clone, PartialEq, Model)]
+#[pie(unique(org, slug))]
+struct Page {
+    #[pie(id)]
+    id: i64,
+    org: i64,
+    slug: String,
+}
+
+async fn engine() -> Engine {
+    Engine::builder().database("sqlite::memory:").build().await.expect("builds")
+}
+
+async fn refused(url: &str) -> pie::Error {
+    Engine::builder().database(url).build().await.expect_err(url)
+}
+
+#[tokio::test]
+async fn urls_that_cannot_be_used_are_named_without_their_secrets() {
+    for (url, kind) in [
+        ("oracle://scott:tiger@host/db", ErrorKind::InvalidConfig),
+        ("users.db", ErrorKind::InvalidConfig),
+        ("", ErrorKind::InvalidConfig),
+        ("tiger secret:x", ErrorKind::InvalidConfig),
+        ("sqlite://x.db?mode=tiger", ErrorKind::InvalidConfig),
+        ("sqlite:///no/such/folder/tiger/x.db", ErrorKind::Connection),
+        ("sqlite://missing.db?mode=rw", ErrorKind::Connection),
+    ] {
+        let error = refused(url).await;
+        assert_eq!(error.kind(), kind, "{url}: {error}");
+        assert!(!format!("{error} {error:?}").contains("tiger"), "{error:?}");
+    }
+    let error = Engine::builder().build().await.expect_err("no database");
+    assert!(error.to_string().contains("no database"), "{error}");
+    let error = Engine::builder().database("sqlite::memory:").redis("http://host").build().await.expect_err("no Redis url");
+    assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+    let pool = RedisConfig::new("host:1").pool_size(0);
+    let error = Engine::builder().database("sqlite::memory:").redis(pool).build().await.expect_err("no pool");
+    assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+    for prefix in ["a*", "a~b", "[x]", "a\n"] {
+        let config = CacheConfig { key_prefix: prefix.into(), ..CacheConfig::default() };
+        let error = Engine::builder().database("sqlite::memory:").config(config).build().await.expect_err(prefix);
+        assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_told() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), "this is not a database, it is a text of some length, long enough to look like one. ".repeat(20)).expect("writes");
+    let error = refused(&format!("sqlite://{}", file.path().display())).await;
+    assert_eq!(error.kind(), ErrorKind::Connection, "{error}");
+}
+
+#[tokio::test]
+async fn missing_tables_and_columns_are_named() -> pie::Result<()> {
+    let engine = engine().await;
+    for error in [
+        User::find_by_id(&engine, 1).await.expect_err("no table"),
+        User::query(&engine).count().await.expect_err("no table"),
+        User::insert(&engine, NewUser { email: "a".into(), age: 1 }).await.expect_err("no table"),
+    ] {
+        assert_eq!((error.kind(), error.model()), (ErrorKind::MissingTable, Some("User")), "{error}");
+        assert!(error.to_string().contains("`users`"), "{error}");
+    }
+    assert_eq!(User::find_by_id(&engine, 1).await.expect_err("no table").query(), Some("find_by_id"));
+    engine.sql("CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT NOT NULL)").execute().await?;
+    for error in [
+        User::find_by_email(&engine, "tiger").await.expect_err("no column"),
+        User::insert(&engine, NewUser { email: "tiger".into(), age: 1 }).await.expect_err("no column"),
+        User::update_by_id(&engine, 1).age(1).await.expect_err("no column"),
+    ] {
+        assert_eq!((error.kind(), error.column()), (ErrorKind::MissingColumn, Some("age")), "{error:?}");
+        assert!(!format!("{error} {error:?}").contains("tiger"));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn columns_with_something_else_in_them_are_named() -> pie::Result<()> {
+    let engine = engine().await;
+    engine.sql("CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT, age)").execute().await?;
+    let cases = [
+        ("('a', 'tiger')", ErrorKind::TypeMismatch, "age"),
+        ("('a', 1.5)", ErrorKind::TypeMismatch, "age"),
+        ("('a', NULL)", ErrorKind::NullValue, "age"),
+        ("(NULL, 1)", ErrorKind::NullValue, "email"),
+        ("('a', 99999999999)", ErrorKind::Decode, "age"),
+        ("(x'00ff', 1)", ErrorKind::TypeMismatch, "email"),
+        ("(CAST(x'ff' AS TEXT), 1)", ErrorKind::Decode, "email"),
+    ];
+    for (i, (values, kind, column)) in (1_i64..).zip(cases) {
+        engine.sql(&format!("INSERT INTO users (email, age) VALUES {values}")).execute().await?;
+        for _ in 0..2 {
+            let error = User::find_by_id(&engine, i).await.expect_err(values);
+            assert_eq!((error.kind(), error.column()), (kind, Some(column)), "{values}: {error:?}");
+            assert_eq!((error.model(), error.query()), (Some("User"), Some("find_by_id")));
+            assert!(!format!("{error} {error:?}").contains("tiger"));
+        }
+    }
+    // What cannot be read can be deleted all the same, and everything that might hold it is dropped.
+    assert!(User::delete_by_id(&engine, 1).await?);
+    assert!(User::find_by_id(&engine, 1).await?.is_none());
+    Ok(())
+}
+
+#[tokio::test]
+async fn constraints_have_kinds_of_their_own() -> pie::Result<()> {
+    let engine = engine().await;
+    engine.create_tables::<(User, Page)>().await?;
+    let tiger = || NewUser { email: "tiger".into(), age: 1 };
+    User::insert(&engine, tiger()).await?;
+    let error = User::insert(&engine, tiger()).await.expect_err("twice");
+    assert_eq!((error.kind(), error.column(), error.model(), error.query()), (ErrorKind::UniqueViolation, Some("email"), Some("User"), Some("insert")));
+    assert!(!format!("{error} {error:?}").contains("tiger"));
+    let new = |id, slug: &str| NewPage { id, org: 1, slug: slug.into() };
+    Page::insert_many(&engine, [new(1, "a"), new(2, "b")]).await?;
+    let error = Page::insert(&engine, new(3, "a")).await.expect_err("twice");
+    assert_eq!((error.kind(), error.column()), (ErrorKind::UniqueViolation, Some("org, slug")));
+    let error = Page::update_by_id(&engine, 2).id(1).await.expect_err("twice");
+    assert_eq!((error.kind(), error.column()), (ErrorKind::UniqueViolation, Some("id")));
+    let error = Page::insert_many(&engine, [new(4, "d"), new(1, "e")]).await.expect_err("twice");
+    assert_eq!(error.kind(), ErrorKind::UniqueViolation);
+    assert_eq!(Page::query(&engine).count().await?, 2, "all or none");
+
+    engine.sql("CREATE TABLE posts (id INTEGER PRIMARY KEY, user INTEGER REFERENCES users (id), n INTEGER CHECK (n > 0))").execute().await?;
+    for (values, kind) in [("(1, 99, 1)", ErrorKind::ForeignKeyViolation), ("(1, 1, 0)", ErrorKind::CheckViolation)] {
+        let error = engine.sql(&format!("INSERT INTO posts VALUES {values}")).execute().await.expect_err(values);
+        assert_eq!(error.kind(), kind);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn queries_that_are_too_large_are_refused() -> pie::Result<()> {
+    let engine = engine().await;
+    engine.create_tables::<(User,)>().await?;
+    let error = User::query(&engine).filter(User::ID.in_(0..40_000_i64)).await.expect_err("too many values");
+    assert_eq!(error.kind(), ErrorKind::InvalidQuery, "{error:?}");
+    let chain = |length: i32| {
+        (0..length).fold(User::ID.eq(0), |filter, i| {
+            let one = User::AGE.eq(i);
+            if i % 2 == 0 { filter.and(one) } else { filter.or(one) }
+        })
+    };
+    assert_eq!(User::query(&engine).filter(chain(40)).await?.len(), 0);
+    let wide = |width: i32| pie::Filter::any((0..width).map(|i| User::AGE.eq(i)));
+    assert_eq!(User::query(&engine).filter(wide(2_000)).await?.len(), 0);
+    for filter in [chain(1_000), wide(40_000)] {
+        let error = User::query(&engine).filter(filter).await.expect_err("too deep");
+        assert_eq!((error.kind(), error.model()), (ErrorKind::InvalidQuery, Some("User")), "{error:?}");
+    }
+    assert_eq!(User::query(&engine).filter(User::ID.in_([] as [i64; 0])).await?.len(), 0);
+    assert!(engine.cache().delete("").await.is_err());
+    assert!(engine.cache().delete_by_tags([""]).await.is_err());
+    engine.cache().delete_by_tags([] as [&str; 0]).await?;
+    Ok(())
+}
