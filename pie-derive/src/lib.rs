@@ -14,19 +14,19 @@ mod tests;
 
 use proc_macro::TokenStream;
 
-#[doc = include_str!("../docs/model.md")]
+/// Makes a struct a model; documented at `pie::Model`.
 #[proc_macro_derive(Model, attributes(pie))]
 pub fn derive_model(input: TokenStream) -> TokenStream {
     model::derive(input.into()).into()
 }
 
-#[doc = include_str!("../docs/value.md")]
+/// Makes an enum or a newtype a column type; documented at `pie::Value`.
 #[proc_macro_derive(Value, attributes(pie))]
 pub fn derive_value(input: TokenStream) -> TokenStream {
     value::derive(input.into()).into()
 }
 
-#[doc = include_str!("../docs/cached.md")]
+/// Says how a model is cached; documented at `pie::cached`.
 #[proc_macro_attribute]
 pub fn cached(arguments: TokenStream, item: TokenStream) -> TokenStream {
     cached::attribute(arguments.into(), item.into()).into()

@@ -1,4 +1,4 @@
-#![doc = include_str!("../../docs/crate.md")]
+#![doc = include_str!("../docs/crate.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[doc(hidden)]
@@ -26,4 +26,14 @@ pub use model::{Column, Model, Value};
 pub use plan::filter::Filter;
 pub use query::{Cached, Handle, Page, Query, Source};
 
-pub use pie_derive::{Model, Value, cached};
+#[doc = include_str!("../docs/model.md")]
+pub use pie_derive::Model;
+#[doc = include_str!("../docs/value.md")]
+pub use pie_derive::Value;
+#[doc = include_str!("../docs/cached.md")]
+pub use pie_derive::cached;
+
+/// The README's code compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;

@@ -1,0 +1,282 @@
+//! The spine: a hit in memory against bare mini-moka, a hit in Redis against redis-rs `GET` and `serde_json`.
+//!
+//! `cargo run --release -p pie-benches --bin spine [-- redis://host:port]`; without a URL the Redis lines are left out.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pie::prelude::*;
+use pie::{CacheConfig, Memory, RedisConfig};
+use pie_benches::{Pair, each};
+use serde::{Deserialize, Serialize};
+
+const KEYS: i64 = 10_000;
+const ROUNDS: usize = 7;
+
+#[derive(Debug, Clone, Model, Serialize, Deserialize)]
+#[cached(ttl = "1h", tags("users"))]
+struct User {
+    #[pie(id, auto)]
+    id: i64,
+    #[pie(unique)]
+    email: String,
+    name: String,
+    #[pie(index)]
+    status: String,
+    age: i32,
+    score: f64,
+    active: bool,
+}
+
+fn new(i: i64) -> NewUser {
+    NewUser {
+        email: format!("user{i}@example.org"),
+        name: format!("User Number {i}"),
+        status: if i % 100 == 0 { "rare" } else { "common" }.to_owned(),
+        age: 40,
+        score: 0.5,
+        active: true,
+    }
+}
+
+/// A fixed shuffle of the keys, skewed towards few of them: the square of a uniform draw.
+fn trace(count: usize) -> Vec<i64> {
+    let mut state = 88_172_645_463_325_252_u64;
+    let keys = KEYS.unsigned_abs();
+    (0..count)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            let uniform = state % keys;
+            i64::try_from(uniform * uniform / keys).unwrap_or(0) + 1
+        })
+        .collect()
+}
+
+type Floor = mini_moka::sync::Cache<String, Arc<User>>;
+
+async fn in_memory() -> pie::Result<(Engine, Floor, Vec<String>)> {
+    let engine =
+        Engine::builder().database("sqlite::memory:").memory(Memory::max_bytes(256 << 20)).build().await?;
+    engine.create_tables::<(User,)>().await?;
+    User::insert_many(&engine, (1..=KEYS).map(new)).await?;
+    let floor = mini_moka::sync::Cache::builder()
+        .max_capacity(1_000_000)
+        .time_to_live(Duration::from_secs(3_600))
+        .build();
+    let mut ready = Vec::new();
+    for id in 1..=KEYS {
+        let user = User::find_by_id(&engine, id).required().await?;
+        ready.push(format!("user:{id}"));
+        floor.insert(format!("user:{id}"), user.into_arc());
+    }
+    Ok((engine, floor, ready))
+}
+
+fn at(ready: &[String], id: i64) -> &str {
+    &ready[usize::try_from(id - 1).unwrap_or(0)]
+}
+
+async fn pie_pass(engine: &Engine, trace: &[i64]) -> pie::Result<Duration> {
+    let start = Instant::now();
+    let mut sum = 0;
+    for id in trace {
+        sum += User::find_by_id(engine, *id).required().await?.id;
+    }
+    assert_eq!(sum, trace.iter().sum::<i64>());
+    Ok(start.elapsed())
+}
+
+fn floor_pass(floor: &Floor, ready: &[String], trace: &[i64]) -> Duration {
+    let start = Instant::now();
+    let mut sum = 0;
+    for id in trace {
+        sum += floor.get(at(ready, *id)).map_or(0, |user| user.id);
+    }
+    assert_eq!(sum, trace.iter().sum::<i64>());
+    start.elapsed()
+}
+
+fn slowest(threads: impl Iterator<Item = Duration>) -> Duration {
+    threads.max().unwrap_or_default()
+}
+
+fn on_threads(count: usize, work: impl Fn() -> Duration + Sync) -> Duration {
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..count).map(|_| scope.spawn(&work)).collect();
+        slowest(threads.into_iter().map(|thread| thread.join().unwrap_or_default()))
+    })
+}
+
+fn block<T>(work: impl Future<Output = T>) -> Option<T> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().ok().map(|runtime| runtime.block_on(work))
+}
+
+async fn hits_in_memory() -> pie::Result<()> {
+    let (engine, floor, ready) = in_memory().await?;
+    let trace = trace(500_000);
+    let count = trace.len() as u64;
+    pie_pass(&engine, &trace).await?;
+    floor_pass(&floor, &ready, &trace);
+
+    let mut one = Pair::default();
+    for _ in 0..ROUNDS {
+        let pie = pie_pass(&engine, &trace).await?;
+        one.round(each(pie, count), each(floor_pass(&floor, &ready, &trace), count));
+    }
+    let allocations = allocation_counter::measure(|| {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        for id in &trace[..10_000] {
+            let mut future = User::find_by_id(&engine, *id).into_future();
+            assert!(std::pin::Pin::new(&mut future).poll(&mut context).is_ready());
+        }
+    });
+    let per_hit = allocations.count_total / 10_000;
+    one.print("l1_hit_1t", &format!(", \"allocs\": {per_hit}"));
+
+    let mut two = Pair::default();
+    for _ in 0..ROUNDS {
+        let pie = on_threads(2, || block(pie_pass(&engine, &trace)).and_then(Result::ok).unwrap_or_default());
+        let floor = on_threads(2, || floor_pass(&floor, &ready, &trace));
+        two.round(each(pie, count), each(floor, count));
+    }
+    two.print("l1_hit_2t", "");
+
+    let list = User::list_by_status(&engine, "rare").await?.into_arc();
+    let lists: mini_moka::sync::Cache<String, Arc<Vec<User>>> =
+        mini_moka::sync::Cache::builder().time_to_live(Duration::from_secs(3_600)).build();
+    lists.insert("users:status:rare".to_owned(), list);
+    let mut pair = Pair::default();
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        for _ in 0..200_000 {
+            assert_eq!(User::list_by_status(&engine, "rare").await?.len(), 100);
+        }
+        let pie = start.elapsed();
+        let start = Instant::now();
+        for _ in 0..200_000 {
+            assert_eq!(lists.get("users:status:rare").map_or(0, |rows| rows.len()), 100);
+        }
+        pair.round(each(pie, 200_000), each(start.elapsed(), 200_000));
+    }
+    pair.print("l1_list_1t", "");
+    engine.close().await;
+    Ok(())
+}
+
+async fn hits_in_redis(url: &str) -> Result<(), Box<dyn std::error::Error>> {
+    let count = 2_000_i64;
+    let engine = Engine::builder()
+        .database("sqlite::memory:")
+        .redis(RedisConfig::new(url).budget(Duration::from_secs(5)))
+        .require_redis()
+        .config(CacheConfig { key_prefix: format!("pie-bench-{}:", std::process::id()), ..CacheConfig::default() })
+        .build()
+        .await?;
+    engine.create_tables::<(User,)>().await?;
+    User::insert_many(&engine, (1..=count).map(new)).await?;
+    let client = redis::Client::open(url)?;
+    let mut raw = client.get_multiplexed_async_connection().await?;
+    let ready: Vec<String> = (1..=count).map(|id| format!("pie-bench-floor-{}:user:{id}", std::process::id())).collect();
+    for id in 1..=count {
+        let user = User::find_by_id(&engine, id).required().await?;
+        let json = serde_json::to_vec(&*user)?;
+        redis::cmd("SET").arg(at(&ready, id)).arg(json).arg("EX").arg(600).query_async::<()>(&mut raw).await?;
+    }
+    engine.cache().flush().await;
+    let get = async |mut raw: redis::aio::MultiplexedConnection, key: &str| -> Result<i64, Box<dyn std::error::Error>> {
+        let bytes: Vec<u8> = redis::cmd("GET").arg(key).query_async(&mut raw).await?;
+        Ok(serde_json::from_slice::<User>(&bytes)?.id)
+    };
+
+    let mut sequential = Pair::default();
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        for id in 1..=count {
+            let user = User::find_by_id(&engine, id).required().await?;
+            assert_eq!(user.source(), pie::Source::Redis);
+        }
+        let pie = start.elapsed();
+        let start = Instant::now();
+        for id in 1..=count {
+            assert_eq!(get(raw.clone(), at(&ready, id)).await?, id);
+        }
+        sequential.round(each(pie, count.unsigned_abs()), each(start.elapsed(), count.unsigned_abs()));
+    }
+    sequential.print("l2_hit_seq", "");
+
+    let ready = Arc::new(ready);
+    let mut many = Pair::default();
+    for _ in 0..ROUNDS {
+        let all = 64 * 500;
+        let start = Instant::now();
+        let tasks: Vec<_> = (0..64)
+            .map(|task| {
+                let engine = engine.clone();
+                tokio::spawn(async move {
+                    for i in 0..500 {
+                        let id = (task * 31 + i) % count + 1;
+                        let user = User::find_by_id(&engine, id).required().await;
+                        assert_eq!(user.map(|user| user.id).ok(), Some(id));
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await?;
+        }
+        let pie = start.elapsed();
+        let start = Instant::now();
+        let tasks: Vec<_> = (0..64)
+            .map(|task| {
+                let (raw, ready) = (raw.clone(), Arc::clone(&ready));
+                tokio::spawn(async move {
+                    for i in 0..500 {
+                        let id = (task * 31 + i) % count + 1;
+                        let mut raw = raw.clone();
+                        let bytes: redis::RedisResult<Vec<u8>> =
+                            redis::cmd("GET").arg(at(&ready, id)).query_async(&mut raw).await;
+                        let user = serde_json::from_slice::<User>(&bytes.unwrap_or_default());
+                        assert_eq!(user.map(|user| user.id).ok(), Some(id));
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await?;
+        }
+        many.round(each(pie, all), each(start.elapsed(), all));
+    }
+    many.print("l2_hit_64", "");
+
+    let ids: Vec<i64> = (1..=100).collect();
+    let mut batch = Pair::default();
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        for _ in 0..200 {
+            assert_eq!(User::find_by_ids(&engine, &ids).await?.iter().flatten().count(), 100);
+        }
+        let pie = start.elapsed();
+        let start = Instant::now();
+        for _ in 0..200 {
+            let values: Vec<Vec<u8>> = redis::cmd("MGET").arg(&ready[..100]).query_async(&mut raw).await?;
+            let users: Vec<User> = values.iter().filter_map(|bytes| serde_json::from_slice(bytes).ok()).collect();
+            assert_eq!(users.len(), 100);
+        }
+        batch.round(each(pie, 200), each(start.elapsed(), 200));
+    }
+    batch.print("l2_many_100", "");
+    engine.cache().clear().await?;
+    engine.close().await;
+    Ok(())
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(hits_in_memory())?;
+    if let Some(url) = std::env::args().nth(1) {
+        runtime.block_on(hits_in_redis(&url))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,6 @@
+#[derive(pie::Model)]
+enum User {
+    Ann,
+}
+
+fn main() {}

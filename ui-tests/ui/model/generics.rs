@@ -1,0 +1,7 @@
+#[derive(pie::Model)]
+struct User<T> {
+    #[pie(id)]
+    id: T,
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+#[derive(pie::Model)]
+struct User {
+    #[pie(id)]
+    id: i64,
+    nick: Option<Option<String>>,
+}
+
+fn main() {}

@@ -1,0 +1,6 @@
+#[derive(pie::Model)]
+struct User {
+    name: String,
+}
+
+fn main() {}
