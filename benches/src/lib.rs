@@ -13,7 +13,7 @@ pub fn median(mut figures: Vec<f64>) -> f64 {
 
 /// Nanoseconds for each of `count` operations.
 #[must_use]
-#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+#[allow(clippy::cast_precision_loss, reason = "a figure for people")]
 pub fn each(time: Duration, count: u64) -> f64 {
     time.as_nanos() as f64 / count.max(1) as f64
 }
@@ -33,7 +33,7 @@ impl Pair {
     }
 
     /// Prints the line of this pair.
-    #[expect(clippy::print_stdout, reason = "it is what a benchmark does")]
+    #[allow(clippy::print_stdout, reason = "it is what a benchmark does")]
     pub fn print(self, bench: &str, more: &str) {
         let ratios: Vec<f64> = self.pie.iter().zip(&self.floor).map(|(pie, floor)| pie / floor).collect();
         println!(

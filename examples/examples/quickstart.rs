@@ -40,9 +40,18 @@ fn countries() -> impl Iterator<Item = NewCountry> {
         let mut fields = line.split(';');
         let mut next = || fields.next().unwrap_or_default();
         let (code, alpha3, _numeric) = (next().to_owned(), next().to_owned(), next());
-        let (name, region, subregion, currency) = (next().to_owned(), some(next()), some(next()), some(next()));
+        let (name, region, subregion, currency) =
+            (next().to_owned(), some(next()), some(next()), some(next()));
         let population = next().parse().ok();
-        (!code.is_empty()).then_some(NewCountry { code, alpha3, name, region, subregion, currency, population })
+        (!code.is_empty()).then_some(NewCountry {
+            code,
+            alpha3,
+            name,
+            region,
+            subregion,
+            currency,
+            population,
+        })
     })
 }
 
@@ -91,13 +100,17 @@ async fn main() -> pie::Result<()> {
     }
 
     println!("{:<44} {:>4}  {:<20}  {:<20}", "question", "rows", "asked first", "asked again");
-    let (one, list) = (|row: &Option<Cached<Country>>| u64::from(row.is_some()), |rows: &Cached<Vec<Country>>| rows.len() as u64);
+    let (one, list) = (
+        |row: &Option<Cached<Country>>| u64::from(row.is_some()),
+        |rows: &Cached<Vec<Country>>| rows.len() as u64,
+    );
     let number = |number: &u64| *number;
     let db = &engine;
 
     twice(db, "find_by_id(\"JP\")", one, async || Country::find_by_id(db, "JP").await).await?;
     twice(db, "find_by_alpha3(\"DEU\")", one, async || Country::find_by_alpha3(db, "DEU").await).await?;
-    twice(db, "find_by_id(\"XX\"), which does not exist", one, async || Country::find_by_id(db, "XX").await).await?;
+    twice(db, "find_by_id(\"XX\"), which does not exist", one, async || Country::find_by_id(db, "XX").await)
+        .await?;
     twice(db, "list_by_currency(\"EUR\"), by name", list, async || {
         Country::list_by_currency(db, "EUR").order_by(Country::NAME.asc()).await
     })
@@ -117,7 +130,8 @@ async fn main() -> pie::Result<()> {
         Country::query(db).filter(Country::NAME.contains("land").and(where_)).await
     })
     .await?;
-    twice(db, "count of Africa", number, async || Country::list_by_region(db, "Africa").count().await).await?;
+    twice(db, "count of Africa", number, async || Country::list_by_region(db, "Africa").count().await)
+        .await?;
     twice(db, "the least populated country", one, async || {
         Country::query(db).filter(Country::POPULATION.gt(0)).order_by(Country::POPULATION.asc()).first().await
     })

@@ -19,7 +19,7 @@ fn derives_model(attributes: &[Attribute]) -> bool {
     })
 }
 
-pub(crate) fn attribute(arguments: TokenStream, item: TokenStream) -> TokenStream {
+pub(crate) fn attribute(arguments: &TokenStream, item: &TokenStream) -> TokenStream {
     match syn::parse2::<Item>(item.clone()) {
         Ok(Item::Struct(mut item)) if derives_model(&item.attrs) => {
             item.attrs.push(syn::parse_quote!(#[pie(cached(#arguments))]));

@@ -29,5 +29,5 @@ pub fn derive_value(input: TokenStream) -> TokenStream {
 /// Says how a model is cached; documented at `pie::cached`.
 #[proc_macro_attribute]
 pub fn cached(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    cached::attribute(arguments.into(), item.into()).into()
+    cached::attribute(&arguments.into(), &item.into()).into()
 }

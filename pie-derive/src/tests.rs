@@ -86,10 +86,10 @@ fn column_types() {
 #[test]
 fn cached_above_the_derive_moves_behind_it() {
     check("above", "#[derive(Debug, pie::Model)] struct User { #[pie(id)] id: i64 }", |item| {
-        crate::cached::attribute("ttl = \"5m\"".parse().expect("tokens"), item)
+        crate::cached::attribute(&"ttl = \"5m\"".parse().expect("tokens"), &item)
     });
     check("below", "struct User { #[pie(id)] id: i64 }", |item| {
-        crate::cached::attribute("ttl = \"5m\"".parse().expect("tokens"), item)
+        crate::cached::attribute(&"ttl = \"5m\"".parse().expect("tokens"), &item)
     });
 }
 

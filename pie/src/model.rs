@@ -105,7 +105,7 @@ impl Schema {
     /// The schema of a struct; made by the derive.
     #[doc(hidden)]
     #[must_use]
-    #[expect(clippy::too_many_arguments, reason = "called by generated code only, once for each model")]
+    #[allow(clippy::too_many_arguments, reason = "called by generated code only, once for each model")]
     pub const fn new(
         model: &'static str,
         family: &'static str,

@@ -142,7 +142,7 @@ pub const fn assert_not_null<T: NotNull>() {}
 ///
 /// # Panics
 /// While compiling: the type is no integer.
-#[expect(clippy::panic, reason = "at compile time only: it is how a constant says no")]
+#[allow(clippy::panic, reason = "at compile time only: it is how a constant says no")]
 pub const fn assert_auto<T: Value>() {
     use ColumnType::{Int16, Int32, Int64, UInt64};
     if !matches!(T::TYPE, Int16 | Int32 | Int64 | UInt64) || T::NULLABLE {
@@ -156,7 +156,7 @@ pub const fn assert_auto<T: Value>() {
 ///
 /// # Panics
 /// While compiling: the derive did not see the attribute.
-#[expect(clippy::panic, reason = "at compile time only: it is how a constant says no")]
+#[allow(clippy::panic, reason = "at compile time only: it is how a constant says no")]
 pub const fn assert_cached<M: Model>() {
     if !M::SCHEMA.policy.declared {
         panic!("`#[derive(Model)]` did not see this `#[cached]`: write it below the derive");

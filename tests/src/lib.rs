@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 ///
 /// # Panics
 /// The condition did not hold in time.
-#[expect(clippy::panic, reason = "it fails a test")]
+#[allow(clippy::panic, reason = "it fails a test")]
 pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !condition().await {

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 /// # Panics
 /// There is no Redis, and `CI` is `true`.
 #[must_use]
-#[expect(clippy::panic, reason = "it fails a test")]
+#[allow(clippy::panic, reason = "it fails a test")]
 pub fn shared() -> Option<u16> {
     let port = std::env::var("PIE_TEST_REDIS_PORT").ok().and_then(|port| port.parse().ok());
     if port.is_none() {
@@ -21,7 +21,7 @@ pub fn shared() -> Option<u16> {
     port
 }
 
-#[expect(clippy::panic, clippy::print_stderr, reason = "it fails a test, or says aloud that it did not run")]
+#[allow(clippy::panic, clippy::print_stderr, reason = "it fails a test, or says aloud that it did not run")]
 fn missing(why: &str) {
     if std::env::var("CI").is_ok_and(|ci| ci == "true") {
         panic!("{why}");
@@ -55,7 +55,17 @@ impl RedisServer {
     pub fn start_on(port: u16, arguments: &[&str]) -> Option<Self> {
         let folder = tempfile::tempdir().ok()?;
         let child = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir"])
+            .args([
+                "--port",
+                &port.to_string(),
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+                "--dir",
+            ])
             .arg(folder.path())
             .args(arguments)
             .stdout(Stdio::null())

@@ -1,4 +1,5 @@
 //! The hot path: a hit in memory allocates nothing, and needs no second poll.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::pin::Pin;
 use std::task::{Context, Waker};
@@ -41,7 +42,8 @@ async fn a_hit_in_memory_allocates_nothing() -> pie::Result<()> {
         User::find_by_id(engine, 99).await?;
         assert_eq!(allocations(|| User::find_by_id(engine, 1).into_future()), 0);
         assert_eq!(allocations(|| User::find_by_email(engine, "ann@example.org").into_future()), 0);
-        let list = || User::list_by_status(engine, "active").order_by(User::ID.desc()).limit(20).into_future();
+        let list =
+            || User::list_by_status(engine, "active").order_by(User::ID.desc()).limit(20).into_future();
         assert_eq!(allocations(list), 0);
         assert_eq!(allocations(|| User::find_by_id(engine, 99).into_future()), 0, "no such row");
     }

@@ -1,4 +1,5 @@
 //! Bad input: each mistake has a typed error that names model, column and query, and no value and no password.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use pie::prelude::*;
 use pie::{CacheConfig, ErrorKind, RedisConfig};
@@ -47,14 +48,20 @@ async fn urls_that_cannot_be_used_are_named_without_their_secrets() {
     }
     let error = Engine::builder().build().await.expect_err("no database");
     assert!(error.to_string().contains("no database"), "{error}");
-    let error = Engine::builder().database("sqlite::memory:").redis("http://host").build().await.expect_err("no Redis url");
+    let error = Engine::builder()
+        .database("sqlite::memory:")
+        .redis("http://host")
+        .build()
+        .await
+        .expect_err("no Redis url");
     assert_eq!(error.kind(), ErrorKind::InvalidConfig);
     let pool = RedisConfig::new("host:1").pool_size(0);
     let error = Engine::builder().database("sqlite::memory:").redis(pool).build().await.expect_err("no pool");
     assert_eq!(error.kind(), ErrorKind::InvalidConfig);
     for prefix in ["a*", "a~b", "[x]", "a\n"] {
         let config = CacheConfig { key_prefix: prefix.into(), ..CacheConfig::default() };
-        let error = Engine::builder().database("sqlite::memory:").config(config).build().await.expect_err(prefix);
+        let error =
+            Engine::builder().database("sqlite::memory:").config(config).build().await.expect_err(prefix);
         assert_eq!(error.kind(), ErrorKind::InvalidConfig);
     }
 }
@@ -62,7 +69,11 @@ async fn urls_that_cannot_be_used_are_named_without_their_secrets() {
 #[tokio::test]
 async fn a_file_that_is_no_database_is_told() {
     let file = tempfile::NamedTempFile::new().expect("a file");
-    std::fs::write(file.path(), "this is not a database, it is a text of some length, long enough to look like one. ".repeat(20)).expect("writes");
+    std::fs::write(
+        file.path(),
+        "this is not a database, it is a text of some length, long enough to look like one. ".repeat(20),
+    )
+    .expect("writes");
     let error = refused(&format!("sqlite://{}", file.path().display())).await;
     assert_eq!(error.kind(), ErrorKind::Connection, "{error}");
 }
@@ -126,7 +137,10 @@ async fn constraints_have_kinds_of_their_own() -> pie::Result<()> {
     let tiger = || NewUser { email: "tiger".into(), age: 1 };
     User::insert(&engine, tiger()).await?;
     let error = User::insert(&engine, tiger()).await.expect_err("twice");
-    assert_eq!((error.kind(), error.column(), error.model(), error.query()), (ErrorKind::UniqueViolation, Some("email"), Some("User"), Some("insert")));
+    assert_eq!(
+        (error.kind(), error.column(), error.model(), error.query()),
+        (ErrorKind::UniqueViolation, Some("email"), Some("User"), Some("insert"))
+    );
     assert!(!format!("{error} {error:?}").contains("tiger"));
     let new = |id, slug: &str| NewPage { id, org: 1, slug: slug.into() };
     Page::insert_many(&engine, [new(1, "a"), new(2, "b")]).await?;
@@ -139,8 +153,11 @@ async fn constraints_have_kinds_of_their_own() -> pie::Result<()> {
     assert_eq!(Page::query(&engine).count().await?, 2, "all or none");
 
     engine.sql("CREATE TABLE posts (id INTEGER PRIMARY KEY, user INTEGER REFERENCES users (id), n INTEGER CHECK (n > 0))").execute().await?;
-    for (values, kind) in [("(1, 99, 1)", ErrorKind::ForeignKeyViolation), ("(1, 1, 0)", ErrorKind::CheckViolation)] {
-        let error = engine.sql(&format!("INSERT INTO posts VALUES {values}")).execute().await.expect_err(values);
+    for (values, kind) in
+        [("(1, 99, 1)", ErrorKind::ForeignKeyViolation), ("(1, 1, 0)", ErrorKind::CheckViolation)]
+    {
+        let error =
+            engine.sql(&format!("INSERT INTO posts VALUES {values}")).execute().await.expect_err(values);
         assert_eq!(error.kind(), kind);
     }
     Ok(())

@@ -1,4 +1,5 @@
 //! Layers of one's own: order, backfill, failure and panic.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -80,11 +81,20 @@ async fn layers_are_asked_in_order_and_filled_from_below() -> pie::Result<()> {
     assert_eq!(User::find_by_id(&engine, 1).required().await?.source(), Source::Layer("mine"));
     engine.cache().layers()[0].evict_all().await?;
     assert_eq!(User::find_by_id(&engine, 1).required().await?.source(), Source::Memory);
-    assert_eq!(User::find_by_id(&engine, 1).required().await?.source(), Source::Layer("mine"), "filled from memory");
+    assert_eq!(
+        User::find_by_id(&engine, 1).required().await?.source(),
+        Source::Layer("mine"),
+        "filled from memory"
+    );
     User::update_by_id(&engine, 1).name("Bob").await?;
     let row = User::find_by_id(&engine, 1).required().await?;
-    assert_eq!((row.source(), row.name.as_str()), (Source::Database, "Bob"), "invalid in a layer that knows nothing of it");
-    let stats: Vec<(u64, u64)> = engine.cache().layers().iter().map(|layer| (layer.stats().hits, layer.stats().misses)).collect();
+    assert_eq!(
+        (row.source(), row.name.as_str()),
+        (Source::Database, "Bob"),
+        "invalid in a layer that knows nothing of it"
+    );
+    let stats: Vec<(u64, u64)> =
+        engine.cache().layers().iter().map(|layer| (layer.stats().hits, layer.stats().misses)).collect();
     assert_eq!(stats, [(2, 3), (1, 2)]);
     Ok(())
 }
@@ -111,7 +121,11 @@ async fn a_layer_that_fails_or_panics_never_fails_a_query() -> pie::Result<()> {
 
 #[tokio::test]
 async fn two_layers_of_one_name_are_refused() {
-    let build = Engine::builder().database("sqlite::memory:").memory(Memory::default()).memory(Memory::default()).build();
+    let build = Engine::builder()
+        .database("sqlite::memory:")
+        .memory(Memory::default())
+        .memory(Memory::default())
+        .build();
     let error = build.await.expect_err("refused");
     assert_eq!(error.kind(), ErrorKind::InvalidConfig);
     assert!(error.to_string().contains("`memory`"), "{error}");

@@ -1,5 +1,6 @@
 //! Properties: random rows and filters give what a plain evaluation over a `Vec` gives; after random writes, cached
 //! answers are the uncached ones.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use pie::Filter;
 use pie::prelude::*;
@@ -59,7 +60,8 @@ fn node() -> impl Strategy<Value = Node> {
         (0..6_u8, prop::option::of(score())).prop_map(|(op, v)| Node::Score(op, v)),
         any::<bool>().prop_map(Node::Flag),
         (any::<bool>(), any::<bool>()).prop_map(|(kind, is)| Node::Null(kind, is)),
-        (any::<bool>(), prop::collection::vec(prop::option::of(text()), 0..4)).prop_map(|(n, v)| Node::InKind(n, v)),
+        (any::<bool>(), prop::collection::vec(prop::option::of(text()), 0..4))
+            .prop_map(|(n, v)| Node::InKind(n, v)),
         (any::<bool>(), prop::collection::vec(number(), 0..4)).prop_map(|(n, v)| Node::InNumber(n, v)),
         (0..4_u8, text()).prop_map(|(op, v)| Node::Text(op, v)),
     ];
@@ -92,10 +94,34 @@ fn filter(node: &Node) -> Filter<Item> {
         Node::Number(op, v) => compare!(Item::NUMBER, *op, v),
         Node::Score(op, v) => compare!(Item::SCORE, *op, v),
         Node::Flag(v) => Item::FLAG.eq(*v),
-        Node::Null(true, is) => if *is { Item::KIND.is_null() } else { Item::KIND.not_null() },
-        Node::Null(false, is) => if *is { Item::SCORE.is_null() } else { Item::SCORE.not_null() },
-        Node::InKind(negated, v) => if *negated { Item::KIND.not_in(v) } else { Item::KIND.in_(v) },
-        Node::InNumber(negated, v) => if *negated { Item::NUMBER.not_in(v) } else { Item::NUMBER.in_(v) },
+        Node::Null(true, is) => {
+            if *is {
+                Item::KIND.is_null()
+            } else {
+                Item::KIND.not_null()
+            }
+        }
+        Node::Null(false, is) => {
+            if *is {
+                Item::SCORE.is_null()
+            } else {
+                Item::SCORE.not_null()
+            }
+        }
+        Node::InKind(negated, v) => {
+            if *negated {
+                Item::KIND.not_in(v)
+            } else {
+                Item::KIND.in_(v)
+            }
+        }
+        Node::InNumber(negated, v) => {
+            if *negated {
+                Item::NUMBER.not_in(v)
+            } else {
+                Item::NUMBER.in_(v)
+            }
+        }
         Node::Text(0, v) => Item::CODE.starts_with(v),
         Node::Text(1, v) => Item::CODE.ends_with(v),
         Node::Text(2, v) => Item::KIND.contains(v),
@@ -246,7 +272,8 @@ fn write() -> impl Strategy<Value = Write> {
         node().prop_map(Write::DeleteWhere),
     ];
     leaf.prop_recursive(1, 4, 3, |inner| {
-        (prop::collection::vec(inner, 1..4), any::<bool>()).prop_map(|(writes, commit)| Write::Transaction(writes, commit))
+        (prop::collection::vec(inner, 1..4), any::<bool>())
+            .prop_map(|(writes, commit)| Write::Transaction(writes, commit))
     })
 }
 
@@ -263,11 +290,16 @@ async fn run(on: &impl pie::Handle, write: &Write) {
         Write::Code(id, code) => Item::update_by_id(on, *id).code(code).await.map(drop),
         Write::Number(id, number) => Item::update_by_id(on, *id).number(*number).await.map(drop),
         Write::Delete(id) => Item::delete_by_id(on, *id).await.map(drop),
-        Write::UpdateWhere(node, kind) => Item::query(on).filter(filter(node)).update().set(Item::KIND, kind).await.map(drop),
+        Write::UpdateWhere(node, kind) => {
+            Item::query(on).filter(filter(node)).update().set(Item::KIND, kind).await.map(drop)
+        }
         Write::DeleteWhere(node) => Item::query(on).filter(filter(node)).delete().await.map(drop),
         Write::Transaction(..) => Ok(()),
     };
-    assert!(outcome.as_ref().is_ok_and(|()| true) || outcome.as_ref().is_err_and(pie::Error::is_unique_violation), "{outcome:?}");
+    assert!(
+        outcome.as_ref().is_ok_and(|()| true) || outcome.as_ref().is_err_and(pie::Error::is_unique_violation),
+        "{outcome:?}"
+    );
 }
 
 /// Every kind of read, with and without the cache.
@@ -293,7 +325,13 @@ async fn agree(engine: &Engine, nodes: &[Node], codes: &[String]) {
     for node in nodes {
         same!(Item::query(engine).filter(filter(node)).order_by(Item::ID.asc()));
         same!(Item::query(engine).filter(filter(node)).order_by(Item::ID.asc()).page(1, 3));
-        same!(Item::query(engine).filter(filter(node)).order_by(Item::NUMBER.asc()).order_by(Item::ID.asc()).first());
+        same!(
+            Item::query(engine)
+                .filter(filter(node))
+                .order_by(Item::NUMBER.asc())
+                .order_by(Item::ID.asc())
+                .first()
+        );
     }
 }
 

@@ -1,4 +1,5 @@
 //! Redis as the second layer: round trips, backfill, tokens, two processes' engines, odd bytes.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::time::Duration;
 
@@ -56,7 +57,8 @@ impl Setup {
 
     /// One more engine on the same database and the same Redis, connected: like another process.
     async fn engine(&self) -> Engine {
-        let config = RedisConfig::new(format!("127.0.0.1:{}", self.proxy.port())).budget(Duration::from_secs(5));
+        let config =
+            RedisConfig::new(format!("127.0.0.1:{}", self.proxy.port())).budget(Duration::from_secs(5));
         let engine = Engine::builder()
             .database(format!("sqlite://{}", self.database.path().display()))
             .memory(Memory::default())
@@ -152,7 +154,10 @@ async fn with_memory_emptied_a_read_is_one_round_trip_and_no_statement() -> pie:
         let again = User::list_by_status(&engine, "even").order_by(User::ID.asc()).await?;
         assert_eq!((&again, again.source(), setup.proxy.trips()), (&list, source, trips));
         reset().await;
-        assert_eq!((User::query(&engine).filter(User::AGE.gt(2.0)).count().await?, setup.proxy.trips()), (count, trips));
+        assert_eq!(
+            (User::query(&engine).filter(User::AGE.gt(2.0)).count().await?, setup.proxy.trips()),
+            (count, trips)
+        );
         reset().await;
         let again = User::query(&engine).order_by(User::ID.asc()).page(2, 3).await?;
         assert_eq!((&again, again.source(), setup.proxy.trips()), (&page, source, trips));
@@ -333,7 +338,9 @@ async fn foreign_cut_and_flipped_bytes_are_a_miss_and_are_overwritten() -> pie::
     let good: Vec<u8> = redis::cmd("GET").arg(&key).query_async(&mut direct).await.expect("bytes");
     let mut flipped = good.clone();
     flipped[40] ^= 1;
-    for (i, bad) in [b"hello".to_vec(), Vec::new(), good[..good.len() / 2].to_vec(), flipped].into_iter().enumerate() {
+    for (i, bad) in
+        [b"hello".to_vec(), Vec::new(), good[..good.len() / 2].to_vec(), flipped].into_iter().enumerate()
+    {
         let _: () = redis::cmd("SET").arg(&key).arg(bad).query_async(&mut direct).await.expect("sets");
         forget(&engine).await;
         assert_eq!(User::find_by_id(&engine, 1).required().await?.source(), Source::Database);
@@ -343,15 +350,26 @@ async fn foreign_cut_and_flipped_bytes_are_a_miss_and_are_overwritten() -> pie::
         assert_eq!(User::find_by_id(&engine, 1).required().await?.source(), Source::Redis, "overwritten");
     }
     // A missing token is a miss: any eviction is safe.
-    let _: () = redis::cmd("UNLINK").arg(format!("{}~f:user", setup.prefix)).query_async(&mut direct).await.expect("gone");
+    let _: () = redis::cmd("UNLINK")
+        .arg(format!("{}~f:user", setup.prefix))
+        .query_async(&mut direct)
+        .await
+        .expect("gone");
     forget(&engine).await;
     assert_eq!(User::find_by_id(&engine, 1).required().await?.source(), Source::Database);
     // A value of another type under a key of ours.
     engine.cache().flush().await;
     let _: () = redis::pipe()
-        .cmd("DEL").arg(&key).ignore()
-        .cmd("RPUSH").arg(&key).arg("x").ignore()
-        .query_async(&mut direct).await.expect("a list");
+        .cmd("DEL")
+        .arg(&key)
+        .ignore()
+        .cmd("RPUSH")
+        .arg(&key)
+        .arg("x")
+        .ignore()
+        .query_async(&mut direct)
+        .await
+        .expect("a list");
     forget(&engine).await;
     assert_eq!(User::find_by_id(&engine, 1).required().await?.source(), Source::Database);
     Ok(())

@@ -1,4 +1,5 @@
 //! What reaches SQLite: every query and every write, counted by the statements sqlx reports.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::time::Duration;
 
@@ -37,8 +38,13 @@ struct Plain {
 }
 
 async fn engine_with(config: CacheConfig, clock: &ManualClock) -> Engine {
-    let engine =
-        Engine::builder().database("sqlite::memory:").config(config).clock(clock).build().await.expect("builds");
+    let engine = Engine::builder()
+        .database("sqlite::memory:")
+        .config(config)
+        .clock(clock)
+        .build()
+        .await
+        .expect("builds");
     engine.create_tables::<(User, Note, Plain)>().await.expect("creates");
     for (email, status, age) in [("ann", "active", 31), ("bob", "active", 40), ("eve", "away", 25)] {
         let new = NewUser { email: email.into(), status: status.into(), age };
@@ -216,15 +222,21 @@ async fn jitter_draws_the_ttl_of_each_value() -> pie::Result<()> {
     let rows = (0..200).map(|i| NewNote { text: i.to_string() });
     let ids: Vec<i64> = Note::insert_many(&engine, rows).await?.iter().map(|note| note.id).collect();
     for id in &ids {
-        Note::find_by_id(&engine, *id).cache(Duration::from_secs(600)).jitter(Duration::from_secs(120)).await?;
+        Note::find_by_id(&engine, *id)
+            .cache(Duration::from_secs(600))
+            .jitter(Duration::from_secs(120))
+            .await?;
     }
     let alive = async |after: u64| -> pie::Result<usize> {
         clock.advance(Duration::from_secs(after));
         let mut alive = 0;
         for id in &ids {
-            let note = Note::find_by_id(&engine, *id).cache(Duration::from_secs(600)).jitter(Duration::from_secs(120));
+            let note = Note::find_by_id(&engine, *id)
+                .cache(Duration::from_secs(600))
+                .jitter(Duration::from_secs(120));
             // Asked without being stored anew, so that each is counted once.
-            alive += usize::from(note.cache_empty(Duration::ZERO).required().await?.source() == Source::Memory);
+            alive +=
+                usize::from(note.cache_empty(Duration::ZERO).required().await?.source() == Source::Memory);
         }
         Ok(alive)
     };

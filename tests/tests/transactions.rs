@@ -1,4 +1,5 @@
 //! Transactions: what they read, what they invalidate and when, and what happens when they or their callers go away.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::time::Duration;
 
@@ -56,7 +57,11 @@ async fn rolling_back_and_dropping_change_and_invalidate_nothing() -> pie::Resul
     for drops in [false, true] {
         let tx = engine.begin().await?;
         User::update_by_id(&tx, ann.id).email("new").await?;
-        if drops { drop(tx) } else { tx.rollback().await? }
+        if drops {
+            drop(tx)
+        } else {
+            tx.rollback().await?
+        }
         let row = User::find_by_id(&engine, ann.id).required().await?;
         assert_eq!((row.source(), row.email.as_str()), (Source::Memory, "ann"));
         assert_eq!(User::find_by_id(&engine, ann.id).no_cache().required().await?.email, "ann");
@@ -95,7 +100,10 @@ async fn a_handle_that_outlives_its_transaction_says_so() -> pie::Result<()> {
     let engine = in_file(&folder).await;
     let kept = engine.transaction(|tx: Tx| async move { Ok(tx) }).await?;
     assert_eq!(User::find_by_id(&kept, 1).await.expect_err("over").kind(), ErrorKind::TransactionFinished);
-    assert_eq!(User::insert(&kept, user("a")).await.expect_err("over").kind(), ErrorKind::TransactionFinished);
+    assert_eq!(
+        User::insert(&kept, user("a")).await.expect_err("over").kind(),
+        ErrorKind::TransactionFinished
+    );
     assert_eq!(kept.commit().await.expect_err("over").kind(), ErrorKind::TransactionFinished);
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Redis in trouble: absent, silent, frozen, killed. Queries go on, each at most a budget slower, and Redis is used again
 //! when it is back, without anything old in it.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::time::Duration;
 
@@ -146,7 +147,13 @@ async fn an_invalidation_that_a_frozen_redis_missed_is_sent_before_it_is_read_ag
     used_again(&engine).await;
     let mut direct = client.get_multiplexed_async_connection().await.expect("connects");
     let frozen = 1_500_u64;
-    let _: () = redis::cmd("CLIENT").arg("PAUSE").arg(frozen).arg("ALL").query_async(&mut direct).await.expect("pauses");
+    let _: () = redis::cmd("CLIENT")
+        .arg("PAUSE")
+        .arg(frozen)
+        .arg("ALL")
+        .query_async(&mut direct)
+        .await
+        .expect("pauses");
     User::update_by_id(&engine, 1).name("new").await.expect("writes");
     assert_eq!(User::find_by_id(&engine, 1).required().await.expect("reads").name, "new");
     // The old value and its tokens are still in Redis.

@@ -1,4 +1,5 @@
 //! Every column type at its bounds: through the database, through filters, and through the bytes of a shared layer.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use pie::prelude::*;
@@ -149,10 +150,19 @@ async fn every_type_comes_back_at_its_bounds() -> pie::Result<()> {
             (row.i8, row.i16, row.i32, row.i64, row.u8, row.u16, row.u32, row.u64),
             (same.i8, same.i16, same.i32, same.i64, same.u8, same.u16, same.u32, same.u64)
         );
-        assert_eq!((row.f32.to_bits(), row.f64.to_bits(), row.yes), (same.f32.to_bits(), same.f64.to_bits(), same.yes));
+        assert_eq!(
+            (row.f32.to_bits(), row.f64.to_bits(), row.yes),
+            (same.f32.to_bits(), same.f64.to_bits(), same.yes)
+        );
         assert_eq!((&row.text, &row.bytes, row.uuid), (&same.text, &same.bytes, same.uuid));
-        assert_eq!((row.date, row.time, row.moment, row.stamp), (same.date, same.time, same.moment, same.stamp));
-        assert_eq!((row.kind, &row.slug, row.maybe, &row.r#type), (same.kind, &same.slug, same.maybe, &same.r#type));
+        assert_eq!(
+            (row.date, row.time, row.moment, row.stamp),
+            (same.date, same.time, same.moment, same.stamp)
+        );
+        assert_eq!(
+            (row.kind, &row.slug, row.maybe, &row.r#type),
+            (same.kind, &same.slug, same.maybe, &same.r#type)
+        );
         assert_eq!((&row.json, &row.settings, &row.more), (&same.json, &same.settings, &same.more));
         assert_eq!(Thing::find_by_id(&engine, row.id).required().await?, row, "from the database");
         assert_eq!(Thing::find_by_id(&engine, row.id).required().await?, row, "from memory");
@@ -216,7 +226,10 @@ async fn what_sqlite_cannot_hold_is_refused_by_name() -> pie::Result<()> {
         (NewThing { date: year(-1), ..small(1) }, "date"),
     ] {
         let error = Thing::insert(&engine, new).await.expect_err(column);
-        assert_eq!((error.kind(), error.column(), error.model()), (ErrorKind::InvalidValue, Some(column), Some("Thing")));
+        assert_eq!(
+            (error.kind(), error.column(), error.model()),
+            (ErrorKind::InvalidValue, Some(column), Some("Thing"))
+        );
         assert_eq!(error.query(), Some("insert"));
     }
     assert_eq!(Thing::query(&engine).count().await?, 0);

@@ -6,13 +6,17 @@
 #[test]
 fn messages() {
     let version = std::process::Command::new("rustc").arg("--version").output();
-    let version = version.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    let version =
+        version.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     if !version.starts_with("rustc 1.95.") {
-        #[expect(clippy::print_stderr, reason = "says aloud that it did not run")]
+        #[allow(clippy::print_stderr, reason = "says aloud that it did not run")]
         {
             eprintln!("NOT RUN: the messages were reviewed with rustc 1.95, and this is {version}");
         }
-        assert!(!std::env::var("CI").is_ok_and(|ci| ci == "true"), "the toolchain of rust-toolchain.toml runs these tests");
+        assert!(
+            !std::env::var("CI").is_ok_and(|ci| ci == "true"),
+            "the toolchain of rust-toolchain.toml runs these tests"
+        );
         return;
     }
     let cases = trybuild::TestCases::new();

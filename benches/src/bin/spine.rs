@@ -110,7 +110,11 @@ fn on_threads(count: usize, work: impl Fn() -> Duration + Sync) -> Duration {
 }
 
 fn block<T>(work: impl Future<Output = T>) -> Option<T> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().ok().map(|runtime| runtime.block_on(work))
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .ok()
+        .map(|runtime| runtime.block_on(work))
 }
 
 async fn hits_in_memory() -> pie::Result<()> {
@@ -171,21 +175,33 @@ async fn hits_in_redis(url: &str) -> Result<(), Box<dyn std::error::Error>> {
         .database("sqlite::memory:")
         .redis(RedisConfig::new(url).budget(Duration::from_secs(5)))
         .require_redis()
-        .config(CacheConfig { key_prefix: format!("pie-bench-{}:", std::process::id()), ..CacheConfig::default() })
+        .config(CacheConfig {
+            key_prefix: format!("pie-bench-{}:", std::process::id()),
+            ..CacheConfig::default()
+        })
         .build()
         .await?;
     engine.create_tables::<(User,)>().await?;
     User::insert_many(&engine, (1..=count).map(new)).await?;
     let client = redis::Client::open(url)?;
     let mut raw = client.get_multiplexed_async_connection().await?;
-    let ready: Vec<String> = (1..=count).map(|id| format!("pie-bench-floor-{}:user:{id}", std::process::id())).collect();
+    let ready: Vec<String> =
+        (1..=count).map(|id| format!("pie-bench-floor-{}:user:{id}", std::process::id())).collect();
     for id in 1..=count {
         let user = User::find_by_id(&engine, id).required().await?;
         let json = serde_json::to_vec(&*user)?;
-        redis::cmd("SET").arg(at(&ready, id)).arg(json).arg("EX").arg(600).query_async::<()>(&mut raw).await?;
+        redis::cmd("SET")
+            .arg(at(&ready, id))
+            .arg(json)
+            .arg("EX")
+            .arg(600)
+            .query_async::<()>(&mut raw)
+            .await?;
     }
     engine.cache().flush().await;
-    let get = async |mut raw: redis::aio::MultiplexedConnection, key: &str| -> Result<i64, Box<dyn std::error::Error>> {
+    let get = async |mut raw: redis::aio::MultiplexedConnection,
+                     key: &str|
+           -> Result<i64, Box<dyn std::error::Error>> {
         let bytes: Vec<u8> = redis::cmd("GET").arg(key).query_async(&mut raw).await?;
         Ok(serde_json::from_slice::<User>(&bytes)?.id)
     };
@@ -261,7 +277,8 @@ async fn hits_in_redis(url: &str) -> Result<(), Box<dyn std::error::Error>> {
         let start = Instant::now();
         for _ in 0..200 {
             let values: Vec<Vec<u8>> = redis::cmd("MGET").arg(&ready[..100]).query_async(&mut raw).await?;
-            let users: Vec<User> = values.iter().filter_map(|bytes| serde_json::from_slice(bytes).ok()).collect();
+            let users: Vec<User> =
+                values.iter().filter_map(|bytes| serde_json::from_slice(bytes).ok()).collect();
             assert_eq!(users.len(), 100);
         }
         batch.round(each(pie, 200), each(start.elapsed(), 200));

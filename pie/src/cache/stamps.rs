@@ -24,8 +24,8 @@ impl StampName {
         Self([scope, "~", name].concat().into_boxed_str())
     }
 
-    #[cfg(feature = "redis")]
     /// The name of everything that has the same prefix, whatever its scope.
+    #[cfg(feature = "redis")]
     pub(crate) fn namespace(&self) -> Self {
         let prefix = self.0.split_once('~').map_or(&*self.0, |(prefix, _)| prefix);
         Self::new(prefix, "n")

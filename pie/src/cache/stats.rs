@@ -39,7 +39,7 @@ pub(crate) struct LayerCounters {
 }
 
 fn rate(hits: u64, total: u64) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+    #[allow(clippy::cast_precision_loss, reason = "a rate for people")]
     if total == 0 { 0.0 } else { hits as f64 / total as f64 * 100.0 }
 }
 

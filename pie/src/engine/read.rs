@@ -17,10 +17,14 @@ use crate::plan::text::{Text, push_data};
 use crate::query::Source;
 use crate::query::Target;
 use crate::query::read::{Slow, check_page};
-use crate::query::shape::{Answer, Loaded, ShapeTable};
+use crate::query::shape::{Answer, Fetch, Loaded, ShapeTable};
 use crate::query::spec::{Args, Effective, From, KeyText, Options, Spec};
 
 /// How far a query's future has come.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a box around the first state would be the allocation that a hit does without"
+)]
 pub(crate) enum Step<'a> {
     /// Not polled yet.
     Start { on: Target<'a>, spec: Spec<'a>, page: (u64, u64) },
@@ -36,6 +40,13 @@ impl Step<'_> {
         context: &mut Context<'_>,
         table: &'static ShapeTable,
     ) -> Poll<Result<Answer>> {
+        if let Step::Start { on, spec, page } = self
+            && let Err(error) = check(*on, *page, table)
+        {
+            let error = error.with_query(spec.name(table));
+            *self = Step::Done;
+            return Poll::Ready(Err(error));
+        }
         if let Step::Start { on: Target::Engine(engine), spec, .. } = self {
             let policy = Effective::of(&spec.options, spec.schema, engine.config());
             if policy.enabled && !spec.options.refresh {
@@ -82,6 +93,12 @@ impl Step<'_> {
     }
 }
 
+/// What no read may do, whoever would answer it.
+fn check(on: Target<'_>, page: (u64, u64), table: &'static ShapeTable) -> Result<()> {
+    on.engine().check_open()?;
+    if table.fetch == Fetch::Page { check_page(page) } else { Ok(()) }
+}
+
 fn answer(found: Found) -> Answer {
     let age = found.now.saturating_sub(found.entry.loaded_at());
     Answer { value: Arc::clone(found.entry.value()), source: found.source, age }
@@ -99,10 +116,6 @@ async fn read(
     table: &'static ShapeTable,
     asked: usize,
 ) -> Result<Answer> {
-    on.engine().check_open()?;
-    if table.fetch == crate::query::shape::Fetch::Page {
-        check_page(page)?;
-    }
     match on {
         Target::Tx(tx) => {
             let mut session = tx.session().await?;

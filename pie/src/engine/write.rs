@@ -84,7 +84,7 @@ fn key_columns(schema: &'static Schema) -> Vec<usize> {
 pub(crate) fn canonical_values(
     schema: &'static Schema,
     columns: &[usize],
-    row: &Row,
+    row: &[Datum<'static>],
 ) -> Result<Vec<Datum<'static>>> {
     columns
         .iter()
@@ -99,7 +99,7 @@ pub(crate) fn canonical_values(
 }
 
 /// A whole row in which the given columns are canonical, and the others `NULL`.
-fn canonical_row(schema: &'static Schema, columns: &[usize], row: &Row) -> Result<Row> {
+fn canonical_row(schema: &'static Schema, columns: &[usize], row: &[Datum<'static>]) -> Result<Row> {
     let mut out: Row = vec![Datum::Null; schema.columns.len()];
     for (at, value) in columns.iter().zip(canonical_values(schema, columns, row)?) {
         if let Some(slot) = out.get_mut(*at) {

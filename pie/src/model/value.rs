@@ -281,7 +281,7 @@ impl Value for f64 {
         match datum {
             Datum::Float(v) => Ok(v),
             // A REAL column gives whole numbers back as integers in some databases.
-            #[expect(clippy::cast_precision_loss, reason = "the same rounding as the database's own cast")]
+            #[allow(clippy::cast_precision_loss, reason = "the same rounding as the database's own cast")]
             Datum::Int(v) => Ok(v as f64),
             other => Err(wrong("a floating point number", &other)),
         }
@@ -298,7 +298,7 @@ impl Value for f32 {
     }
 
     fn from_datum(datum: Datum<'static>) -> Result<Self, ValueError> {
-        #[expect(clippy::cast_possible_truncation, reason = "an f32 is what the field holds")]
+        #[allow(clippy::cast_possible_truncation, reason = "an f32 is what the field holds")]
         f64::from_datum(datum).map(|v| v as f32)
     }
 }

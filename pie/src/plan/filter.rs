@@ -105,8 +105,9 @@ impl Condition {
         }
     }
 
-    /// How deep it nests.
-    pub(crate) fn depth(&self) -> usize {
+    /// How deep it nests: 1 for a single comparison.
+    #[must_use]
+    pub fn depth(&self) -> usize {
         match self {
             Self::All(parts) | Self::Any(parts) => {
                 parts.iter().map(Self::depth).max().unwrap_or(0).saturating_add(1)
@@ -177,7 +178,7 @@ impl<M: Model> Filter<M> {
     }
 
     /// Rows that do not fulfil it. A row for which a comparison met a `NULL` fulfils neither it nor its opposite.
-    #[expect(clippy::should_implement_trait, reason = "reads as `and` and `or` do; `!filter` works as well")]
+    #[allow(clippy::should_implement_trait, reason = "reads as `and` and `or` do; `!filter` works as well")]
     pub fn not(self) -> Self {
         Condition::Not(Box::new(self.condition)).into()
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Target;
 use crate::cache::stamps::StampName;
-use crate::database::{RawRows, RawStatement, Row};
+use crate::database::{RawRows, RawStatement};
 use crate::engine::write::in_task;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Datum, Model, RowReader, Value};
@@ -66,7 +66,7 @@ impl<M: Model> FromRaw for M {
     }
 }
 
-fn field<T: Value>(names: &[String], row: &mut Row, at: usize) -> Result<T> {
+fn field<T: Value>(names: &[String], row: &mut [Datum<'static>], at: usize) -> Result<T> {
     let datum = row.get_mut(at).map_or(Datum::Null, |value| std::mem::replace(value, Datum::Null));
     T::from_datum(datum).map_err(|error| {
         let kind = match error {

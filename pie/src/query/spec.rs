@@ -225,7 +225,12 @@ impl<'a> Spec<'a> {
     /// The stamps of the answer, without scope: the key's own first.
     ///
     /// `namespaces` is how many the engine adds.
-    pub(crate) fn names(&self, logical: &str, condition: Option<&Condition>, namespaces: usize) -> Result<Vec<String>> {
+    pub(crate) fn names(
+        &self,
+        logical: &str,
+        condition: Option<&Condition>,
+        namespaces: usize,
+    ) -> Result<Vec<String>> {
         let row = matches!(self.from, From::Row(_));
         let family = if row { self.schema.family } else { self.schema.table };
         let mut names = vec![format!("k:{logical}"), depends::family_name(family)];
