@@ -85,7 +85,6 @@ impl fmt::Debug for Engine {
 
 impl Engine {
     /// Begins to set an engine up.
-    #[must_use]
     pub fn builder() -> EngineBuilder {
         EngineBuilder::default()
     }

@@ -152,11 +152,15 @@ fn ordered<T: PartialOrd>(op: u8, left: Option<&T>, right: Option<&T>) -> Option
 
 /// SQL's logic: `None` is unknown.
 fn all(parts: impl Iterator<Item = Option<bool>>) -> Option<bool> {
-    parts.fold(Some(true), |all, part| match (all, part) {
-        (Some(false), _) | (_, Some(false)) => Some(false),
-        (None, _) | (_, None) => None,
-        _ => Some(true),
-    })
+    let mut unknown = false;
+    for part in parts {
+        match part {
+            Some(false) => return Some(false),
+            None => unknown = true,
+            Some(true) => {}
+        }
+    }
+    (!unknown).then_some(true)
 }
 
 fn matches(node: &Node, item: &Item) -> Option<bool> {

@@ -55,7 +55,7 @@ impl Step<'_> {
                 match engine.chain().peek(lookup, policy.max_age()) {
                     Peeked::Hit(found) => {
                         *self = Step::Done;
-                        return Poll::Ready(Ok(answer(found)));
+                        return Poll::Ready(Ok(answer(&found)));
                     }
                     Peeked::Miss => return self.go_on(context, table, 1),
                     Peeked::Unasked => {}
@@ -99,7 +99,7 @@ fn check(on: Target<'_>, page: (u64, u64), table: &'static ShapeTable) -> Result
     if table.fetch == Fetch::Page { check_page(page) } else { Ok(()) }
 }
 
-fn answer(found: Found) -> Answer {
+fn answer(found: &Found) -> Answer {
     let age = found.now.saturating_sub(found.entry.loaded_at());
     Answer { value: Arc::clone(found.entry.value()), source: found.source, age }
 }
@@ -187,7 +187,7 @@ impl Engine {
         let items = [item];
         let ticket = self.begin_load(&items, spec.options.refresh, asked).await.into_iter().next();
         let ticket = match ticket {
-            Some(Looked::Hit(found)) => return Ok(answer(found)),
+            Some(Looked::Hit(found)) => return Ok(answer(&found)),
             Some(Looked::Miss(ticket)) => ticket,
             None => return load(&mut *session, &spec, page, table).await.map(fresh),
         };
@@ -249,7 +249,7 @@ pub(crate) async fn read_many(
         if !options.refresh {
             match engine.chain().peek(engine.lookup(&key), policy.max_age()) {
                 Peeked::Hit(found) => {
-                    answers.push(Some(answer(found)));
+                    answers.push(Some(answer(&found)));
                     continue;
                 }
                 Peeked::Miss => {}
@@ -265,7 +265,7 @@ pub(crate) async fn read_many(
     let looked = engine.begin_load(&items, options.refresh, asked).await;
     for ((at, item), looked) in missing.into_iter().zip(items).zip(looked) {
         match looked {
-            Looked::Hit(found) => answers[at] = Some(answer(found)),
+            Looked::Hit(found) => answers[at] = Some(answer(&found)),
             Looked::Miss(ticket) => wanted.push((at, item, ticket)),
         }
     }

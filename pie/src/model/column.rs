@@ -122,14 +122,17 @@ pub trait TextColumn {}
 impl TextColumn for String {}
 impl TextColumn for Option<String> {}
 
-impl<M: Model, T: Value> Column<M, T> {
-    /// The column at this place of the model; made by the derive.
+impl<M, T> Column<M, T> {
+    /// The column at this place of the model; made by the derive. Without bounds, so that a type that is no column type is
+    /// reported where it is stored, and not here as well.
     #[doc(hidden)]
     #[must_use]
     pub const fn new(index: usize, name: &'static str) -> Self {
         Self { index, name, types: PhantomData }
     }
+}
 
+impl<M: Model, T: Value> Column<M, T> {
     /// The name of the column in the database.
     #[must_use]
     pub const fn name(&self) -> &'static str {
@@ -145,69 +148,58 @@ impl<M: Model, T: Value> Column<M, T> {
     }
 
     /// Rows where the column equals the value.
-    #[must_use]
     pub fn eq<'v>(self, value: impl Arg<'v, T>) -> Filter<M> {
         self.compare(Comparison::Eq, value.into_datum())
     }
 
     /// Rows where the column has another value, and is not `NULL`.
-    #[must_use]
     pub fn ne<'v>(self, value: impl Arg<'v, T>) -> Filter<M> {
         self.compare(Comparison::Ne, value.into_datum())
     }
 
     /// Rows where the column is greater than the value.
-    #[must_use]
     pub fn gt<'v>(self, value: impl Arg<'v, T>) -> Filter<M> {
         self.compare(Comparison::Gt, value.into_datum())
     }
 
     /// Rows where the column is greater than or equal to the value.
-    #[must_use]
     pub fn ge<'v>(self, value: impl Arg<'v, T>) -> Filter<M> {
         self.compare(Comparison::Ge, value.into_datum())
     }
 
     /// Rows where the column is less than the value.
-    #[must_use]
     pub fn lt<'v>(self, value: impl Arg<'v, T>) -> Filter<M> {
         self.compare(Comparison::Lt, value.into_datum())
     }
 
     /// Rows where the column is less than or equal to the value.
-    #[must_use]
     pub fn le<'v>(self, value: impl Arg<'v, T>) -> Filter<M> {
         self.compare(Comparison::Le, value.into_datum())
     }
 
     /// Rows where the column lies between the two values, both included.
-    #[must_use]
     pub fn between<'v>(self, low: impl Arg<'v, T>, high: impl Arg<'v, T>) -> Filter<M> {
         self.ge(low).and(self.le(high))
     }
 
     /// Rows where the column has one of the values; an empty list matches no row.
-    #[must_use]
     pub fn in_<'v, A: Arg<'v, T>>(self, values: impl IntoIterator<Item = A>) -> Filter<M> {
         let values = values.into_iter().map(|value| value.into_datum().into_owned()).collect();
         Filter::from(Condition::In(self.index, false, values))
     }
 
     /// Rows where the column has none of the values, and is not `NULL`; an empty list matches every row.
-    #[must_use]
     pub fn not_in<'v, A: Arg<'v, T>>(self, values: impl IntoIterator<Item = A>) -> Filter<M> {
         let values = values.into_iter().map(|value| value.into_datum().into_owned()).collect();
         Filter::from(Condition::In(self.index, true, values))
     }
 
     /// Rows where the column is `NULL`.
-    #[must_use]
     pub fn is_null(self) -> Filter<M> {
         Filter::from(Condition::Null(self.index, true))
     }
 
     /// Rows where the column is not `NULL`.
-    #[must_use]
     pub fn not_null(self) -> Filter<M> {
         Filter::from(Condition::Null(self.index, false))
     }
@@ -233,25 +225,21 @@ impl<M: Model, T: Value + TextColumn> Column<M, T> {
     /// Rows where the column matches an SQL pattern: `%` for any text, `_` for one character, `\` before a literal one.
     ///
     /// Upper and lower case follow the database: SQLite takes ASCII letters for equal in both, PostgreSQL does not.
-    #[must_use]
     pub fn like(self, pattern: &str) -> Filter<M> {
         self.text(TextMatch::Like, pattern)
     }
 
     /// Rows where the text begins with this one, byte by byte; no character of it is a pattern.
-    #[must_use]
     pub fn starts_with(self, text: &str) -> Filter<M> {
         self.text(TextMatch::StartsWith, text)
     }
 
     /// Rows where the text ends with this one, byte by byte; no character of it is a pattern.
-    #[must_use]
     pub fn ends_with(self, text: &str) -> Filter<M> {
         self.text(TextMatch::EndsWith, text)
     }
 
     /// Rows where the text contains this one, byte by byte; no character of it is a pattern.
-    #[must_use]
     pub fn contains(self, text: &str) -> Filter<M> {
         self.text(TextMatch::Contains, text)
     }
