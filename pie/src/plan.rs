@@ -1,7 +1,7 @@
 //! A read or a write as data: what the engine runs, what a cache key is made from, what an entry depends on.
 //!
 //! Nothing here does I/O. A [`ReadPlan`] has a canonical form (`a AND b` is `b AND a`), so that two ways to write one
-//! query share one cache entry; [`depends`] tells which writes would change its answer.
+//! query share one cache entry; `depends` tells which writes would change its answer.
 
 pub(crate) mod canonical;
 pub(crate) mod depends;

@@ -47,7 +47,7 @@ mod sealed {
     }
 }
 
-/// Where queries run: an [`Engine`] or a [`Tx`](crate::Tx).
+/// Where queries run: an [`Engine`] or a [`Tx`].
 ///
 /// Always taken as a shared reference: two reads may run at once on one engine; on a transaction they queue.
 #[diagnostic::on_unimplemented(
