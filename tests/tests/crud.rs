@@ -359,3 +359,49 @@ async fn a_closed_engine_says_so() -> pie::Result<()> {
     assert_eq!(engine.begin().await.expect_err("closed").kind(), ErrorKind::Closed);
     Ok(())
 }
+
+#[tokio::test]
+async fn like_is_a_pattern_and_the_others_are_not() -> pie::Result<()> {
+    let engine = engine().await;
+    let emails = ["ann@x.org", "Anna@x.org", "a%b", "a_b", "axb", "\\"];
+    User::insert_many(&engine, emails.map(|email| user(email, "x", 1))).await?;
+    let found = async |filter: pie::Filter<User>| -> pie::Result<Vec<String>> {
+        let rows = User::query(&engine).filter(filter).order_by(User::ID.asc()).await?;
+        Ok(rows.iter().map(|user| user.email.clone()).collect())
+    };
+    assert_eq!(
+        found(User::EMAIL.like("ann%")).await?,
+        ["ann@x.org", "Anna@x.org"],
+        "ASCII letters of both cases"
+    );
+    assert_eq!(found(User::EMAIL.like("a_b")).await?, ["a%b", "a_b", "axb"]);
+    assert_eq!(found(User::EMAIL.like("a\\_b")).await?, ["a_b"]);
+    assert_eq!(found(User::EMAIL.like("\\\\")).await?, ["\\"]);
+    assert_eq!(found(User::EMAIL.starts_with("ann")).await?, ["ann@x.org"]);
+    assert_eq!(found(User::EMAIL.contains("_")).await?, ["a_b"]);
+    assert_eq!(found(User::EMAIL.ends_with("%b")).await?, ["a%b"]);
+    assert_eq!(found(!User::EMAIL.like("a%")).await?, ["\\"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_pool_of_ones_own_works_as_well() -> pie::Result<()> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = sqlx::sqlite::SqliteConnectOptions::new()
+        .filename(folder.path().join("own.db"))
+        .create_if_missing(true);
+    let pool = sqlx::SqlitePool::connect_with(options).await.expect("connects");
+    let engine = Engine::builder().database(pool.clone()).build().await?;
+    engine.create_tables::<(User,)>().await?;
+    User::insert(&engine, user("ann", "x", 1)).await?;
+    let row: (i64, String) =
+        sqlx::query_as("SELECT id, email FROM users").fetch_one(&pool).await.expect("reads");
+    assert_eq!(row, (1, "ann".to_owned()));
+    // What others write, pie does not know, until it is told.
+    User::find_by_id(&engine, 1).await?;
+    sqlx::query("UPDATE users SET age = 2").execute(&pool).await.expect("writes");
+    assert_eq!(User::find_by_id(&engine, 1).required().await?.age, 1);
+    engine.cache().delete(&User::key_by_id(1)).await?;
+    assert_eq!(User::find_by_id(&engine, 1).required().await?.age, 2);
+    Ok(())
+}

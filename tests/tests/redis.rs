@@ -398,3 +398,27 @@ async fn a_load_that_began_before_a_write_is_never_served_after_it() -> pie::Res
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn another_database_and_several_connections_work() -> pie::Result<()> {
+    let _log = Log::start().await;
+    let setup = setup!();
+    let config = RedisConfig::new(format!("redis://127.0.0.1:{}", setup.proxy.port())).db(3).pool_size(3);
+    let engine = Engine::builder()
+        .database("sqlite::memory:")
+        .redis(config.budget(Duration::from_secs(5)))
+        .require_redis()
+        .config(CacheConfig { key_prefix: setup.prefix.clone(), ..CacheConfig::default() })
+        .build()
+        .await?;
+    engine.create_tables::<(User,)>().await?;
+    setup.fill(&engine, 9).await;
+    for source in [Source::Database, Source::Redis] {
+        for id in 1..=9 {
+            assert_eq!(User::find_by_id(&engine, id).required().await?.source(), source);
+        }
+        engine.cache().flush().await;
+    }
+    assert_eq!(setup.keys().await, Vec::<String>::new(), "nothing of it is in database 0");
+    engine.cache().clear().await
+}
