@@ -7,16 +7,16 @@ pub mod redis_server;
 
 use std::time::{Duration, Instant};
 
-/// Waits until a condition holds; fails the test when it does not within ten seconds.
+/// Waits until a condition holds; fails the test when it does not within a minute.
 ///
 /// # Panics
 /// The condition did not hold in time.
 #[allow(clippy::panic, reason = "it fails a test")]
 pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !condition().await {
         if Instant::now() > deadline {
-            panic!("waited ten seconds in vain until {what}");
+            panic!("waited a minute in vain until {what}");
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

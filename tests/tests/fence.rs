@@ -136,7 +136,9 @@ async fn race(redis: Option<u16>) -> pie::Result<()> {
     let mut builder = Engine::builder().database(database).memory(Memory::default());
     if let Some(port) = redis {
         let budget = std::time::Duration::from_secs(5);
-        builder = builder.redis(RedisConfig::new(format!("127.0.0.1:{port}")).budget(budget)).require_redis();
+        builder = builder
+            .redis(RedisConfig::new(format!("127.0.0.1:{port}")).budget(budget).connect_timeout(budget * 4))
+            .require_redis();
     }
     let config = CacheConfig { key_prefix: unique("fence-") + ":", ..CacheConfig::default() };
     let engine = builder.config(config).build().await?;

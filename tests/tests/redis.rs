@@ -57,8 +57,9 @@ impl Setup {
 
     /// One more engine on the same database and the same Redis, connected: like another process.
     async fn engine(&self) -> Engine {
-        let config =
-            RedisConfig::new(format!("127.0.0.1:{}", self.proxy.port())).budget(Duration::from_secs(5));
+        let config = RedisConfig::new(format!("127.0.0.1:{}", self.proxy.port()))
+            .budget(Duration::from_secs(5))
+            .connect_timeout(Duration::from_secs(20));
         let engine = Engine::builder()
             .database(format!("sqlite://{}", self.database.path().display()))
             .memory(Memory::default())
@@ -406,7 +407,7 @@ async fn another_database_and_several_connections_work() -> pie::Result<()> {
     let config = RedisConfig::new(format!("redis://127.0.0.1:{}", setup.proxy.port())).db(3).pool_size(3);
     let engine = Engine::builder()
         .database("sqlite::memory:")
-        .redis(config.budget(Duration::from_secs(5)))
+        .redis(config.budget(Duration::from_secs(5)).connect_timeout(Duration::from_secs(20)))
         .require_redis()
         .config(CacheConfig { key_prefix: setup.prefix.clone(), ..CacheConfig::default() })
         .build()

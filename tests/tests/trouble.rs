@@ -22,7 +22,7 @@ struct User {
 async fn engine(port: u16) -> Engine {
     let redis = RedisConfig::new(format!("redis://:hunter2@127.0.0.1:{port}"))
         .budget(Duration::from_millis(200))
-        .connect_timeout(Duration::from_millis(200));
+        .connect_timeout(Duration::from_secs(1));
     engine_with(redis).await
 }
 
@@ -128,7 +128,8 @@ async fn a_killed_redis_is_used_again_when_it_is_back() {
     let _log = Log::start().await;
     let Some(mut redis) = RedisServer::start() else { return };
     let port = redis.port();
-    let engine = engine_with(RedisConfig::new(format!("127.0.0.1:{port}"))).await;
+    let engine =
+        engine_with(RedisConfig::new(format!("127.0.0.1:{port}")).budget(Duration::from_secs(2))).await;
     used_again(&engine).await;
     redis.kill();
     works(&engine).await;
@@ -142,11 +143,11 @@ async fn an_invalidation_that_a_frozen_redis_missed_is_sent_before_it_is_read_ag
     let _log = Log::start().await;
     let Some(redis) = RedisServer::start() else { return };
     let client = redis::Client::open(format!("redis://127.0.0.1:{}", redis.port())).expect("a url");
-    let budget = Duration::from_millis(100);
+    let budget = Duration::from_millis(400);
     let engine = engine_with(RedisConfig::new(format!("127.0.0.1:{}", redis.port())).budget(budget)).await;
     used_again(&engine).await;
     let mut direct = client.get_multiplexed_async_connection().await.expect("connects");
-    let frozen = 1_500_u64;
+    let frozen = 4_000_u64;
     let _: () = redis::cmd("CLIENT")
         .arg("PAUSE")
         .arg(frozen)
