@@ -77,7 +77,7 @@ pub(crate) fn put_condition(out: &mut Vec<u8>, condition: &Condition) {
     }
 }
 
-/// Appends order, limit and offset as people read them: `order=-3+1,limit=20,offset=40`, or `all` when there are none.
+/// Appends order, limit and offset as people read them: `order=-age,+id;limit=20;offset=40`, or `all` when there are none.
 pub(crate) fn push_window(
     out: &mut Text,
     order: &[Order],
