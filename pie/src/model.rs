@@ -5,14 +5,16 @@
 
 pub mod column;
 pub mod fingerprint;
+pub mod json;
 pub mod policy;
 pub mod value;
 
 use std::fmt;
 
 pub use column::{Arg, Column, TextColumn};
+pub use json::Json;
 pub use policy::Policy;
-pub use value::{ColumnType, Datum, Json, NotNull, Value, ValueError};
+pub use value::{ColumnType, Datum, NotNull, Value, ValueError};
 
 use crate::error::{Error, ErrorKind, Result};
 

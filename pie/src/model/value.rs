@@ -4,8 +4,6 @@ use std::borrow::Cow;
 use std::fmt;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Timelike, Utc};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::fingerprint::fingerprint;
@@ -201,7 +199,7 @@ pub trait Value: Sized + Clone + Send + Sync + 'static {
 )]
 pub trait NotNull: Value {}
 
-fn wrong(wanted: &'static str, found: &Datum<'_>) -> ValueError {
+pub(super) fn wrong(wanted: &'static str, found: &Datum<'_>) -> ValueError {
     if found.is_null() { ValueError::Null } else { ValueError::Kind(wanted, found.kind()) }
 }
 
@@ -491,105 +489,9 @@ impl<T: NotNull> Value for Option<T> {
     }
 }
 
-/// A serde value as JSON text in a column: the type behind `#[pie(json)]` fields.
-///
-/// A value whose JSON is `null` is stored as SQL `NULL`, and `NULL` is read as JSON `null`. So `None` is `NULL`, and
-/// the column may be `NULL` also for types that are no `Option`; those refuse it when they are read.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Json<T>(pub T);
-
-impl<T: Serialize> Json<T> {
-    /// The JSON text of a serde value as a datum.
-    ///
-    /// # Errors
-    /// The type's own `Serialize` refused, for example a map with keys that are not text.
-    pub fn datum(value: &T) -> Result<Datum<'static>, ValueError> {
-        let text = serde_json::to_string(value)
-            .map_err(|_| ValueError::Content("could not be written as JSON by its `Serialize`".into()))?;
-        Ok(if text == "null" { Datum::Null } else { Datum::Json(Cow::Owned(text)) })
-    }
-
-    /// How many bytes the JSON text of a serde value has.
-    pub fn text_bytes(value: &T) -> usize {
-        struct Count(usize);
-        impl std::io::Write for Count {
-            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-                self.0 += bytes.len();
-                Ok(bytes.len())
-            }
-            fn flush(&mut self) -> std::io::Result<()> {
-                Ok(())
-            }
-        }
-        let mut count = Count(0);
-        match serde_json::to_writer(&mut count, value) {
-            Ok(()) | Err(_) => count.0,
-        }
-    }
-}
-
-impl<T: DeserializeOwned> Json<T> {
-    /// The serde value of a datum that holds JSON text.
-    ///
-    /// # Errors
-    /// Another kind of datum, or text that the type's `Deserialize` refuses.
-    pub fn read(datum: &Datum<'static>) -> Result<T, ValueError> {
-        let text = match datum {
-            Datum::Null => "null",
-            Datum::Text(text) | Datum::Json(text) => text.as_ref(),
-            other => return Err(wrong("JSON text", other)),
-        };
-        serde_json::from_str(text).map_err(|error| {
-            // serde's sentence may quote the value, its position does not.
-            let (line, column) = (error.line(), error.column());
-            ValueError::Content(
-                format!("holds JSON that does not fit the field's type (line {line}, column {column})")
-                    .into(),
-            )
-        })
-    }
-}
-
-impl<T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static> Value for Json<T> {
-    const TYPE: ColumnType = ColumnType::Json;
-    const NULLABLE: bool = true;
-    const SHAPE: u64 = fingerprint("Json");
-
-    fn to_datum(&self) -> Datum<'_> {
-        // Only filters come here (a row uses `Json::datum` and its error); an unwritable value equals nothing.
-        Self::datum(&self.0).unwrap_or(Datum::Null)
-    }
-
-    fn from_datum(datum: Datum<'static>) -> Result<Self, ValueError> {
-        Self::read(&datum).map(Json)
-    }
-
-    fn heap_bytes(&self) -> usize {
-        Self::text_bytes(&self.0)
-    }
-}
-
-impl Value for serde_json::Value {
-    const TYPE: ColumnType = ColumnType::Json;
-    const NULLABLE: bool = true;
-    const SHAPE: u64 = fingerprint("serde_json::Value");
-
-    fn to_datum(&self) -> Datum<'_> {
-        if self.is_null() { Datum::Null } else { Datum::Json(Cow::Owned(self.to_string())) }
-    }
-
-    fn from_datum(datum: Datum<'static>) -> Result<Self, ValueError> {
-        Json::read(&datum)
-    }
-
-    fn heap_bytes(&self) -> usize {
-        // A tree of small boxes; about four times its text.
-        Json::text_bytes(self) * 4
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::Json;
     use super::*;
 
     #[test]
