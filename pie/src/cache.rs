@@ -2,16 +2,29 @@
 
 pub(crate) mod chain;
 pub(crate) mod entry;
+pub(crate) mod fence;
+pub(crate) mod flights;
+pub(crate) mod gate;
+pub(crate) mod glob;
+pub(crate) mod inbox;
 pub(crate) mod key;
 pub(crate) mod layer;
 pub(crate) mod manager;
+pub(crate) mod manual;
+pub(crate) mod open;
+pub(crate) mod read;
+pub(crate) mod rules;
 pub(crate) mod stamps;
 pub(crate) mod stats;
 pub(crate) mod tracker;
 
 pub use entry::Entry;
+pub use fence::{Fence, FenceBuilder};
+pub use inbox::Inbox;
 pub use key::{Key, Lookup};
-pub use layer::{BoxFuture, CacheLayer, LayerUsage, Peek, SharedLayer, SharedRead, SharedReply, SharedWrite};
+pub use layer::{
+    BoxFuture, CacheLayer, LayerUsage, Lock, Peek, SharedLayer, SharedRead, SharedReply, SharedWrite,
+};
 pub use manager::{Cache, LayerHandle};
 pub use stamps::StampName;
-pub use stats::{CacheStats, LayerStats};
+pub use stats::{CacheStats, LayerStats, MessageStats};

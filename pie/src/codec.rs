@@ -24,8 +24,8 @@ use crate::model::Datum;
 pub enum CodecId {
     /// Rows and numbers, column by column, as in [`Encoder`].
     Rows = 1,
-    /// Bytes that a program set by hand.
-    Raw = 2,
+    /// JSON of a value that a program set by hand.
+    Json = 2,
 }
 
 /// A random number that stands for one version of a stamp in a shared layer.
@@ -127,6 +127,11 @@ impl Encoder {
         put_uint(&mut self.0, value);
     }
 
+    /// Appends text.
+    pub fn text(&mut self, text: &str) {
+        put_bytes(&mut self.0, text.as_bytes());
+    }
+
     /// Appends the values of a row.
     pub fn row(&mut self, values: &[Datum<'_>]) {
         put_uint(&mut self.0, values.len() as u64);
@@ -204,7 +209,8 @@ impl<'b> Decoder<'b> {
         self.take(count)
     }
 
-    fn text(&mut self) -> Option<String> {
+    /// Text.
+    pub fn text(&mut self) -> Option<String> {
         std::str::from_utf8(self.bytes()?).ok().map(str::to_owned)
     }
 

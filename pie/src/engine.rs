@@ -7,22 +7,26 @@ mod tables;
 mod tx;
 pub(crate) mod write;
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub use builder::EngineBuilder;
-pub use config::CacheConfig;
+pub use config::{CacheConfig, OnDetached};
 pub use tables::Tables;
 pub use tx::Tx;
 
 use crate::cache::chain::Chain;
+use crate::cache::gate::{Gate, Permit};
 use crate::cache::manager::Cache;
 use crate::cache::stamps::StampName;
 use crate::database::Database;
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Index, Schema};
 use crate::plan::text::{Text, push_escaped};
 use crate::query::raw::Sql;
+use crate::query::spec::{Effective, Options};
 
 /// A database with a cache in front of it. Cloning is a reference count; clones share everything.
 ///
@@ -67,11 +71,18 @@ pub struct Engine {
     scope: Arc<str>,
 }
 
+/// Stands for a model where there is none.
+static NO_MODEL: Schema =
+    Schema::new("", "", "", &[], Index::new("", "", &[]), &[], &[], crate::model::Policy::ON, 0);
+
 struct Core {
     database: Arc<dyn Database>,
     chain: Arc<Chain>,
     config: CacheConfig,
     closed: AtomicBool,
+    /// The cap on all loads, and those of models with one of their own, by the model's name.
+    gate: Gate,
+    gates: Mutex<HashMap<&'static str, Gate>>,
 }
 
 impl fmt::Debug for Engine {
@@ -91,7 +102,10 @@ impl Engine {
 
     pub(crate) fn new(database: Arc<dyn Database>, chain: Arc<Chain>, config: CacheConfig) -> Self {
         let scope = Arc::from(config.key_prefix.as_str());
-        Self { core: Arc::new(Core { database, chain, config, closed: AtomicBool::new(false) }), scope }
+        let gate = Gate::new(config.max_loads);
+        let closed = AtomicBool::new(false);
+        let core = Core { database, chain, config, closed, gate, gates: Mutex::default() };
+        Self { core: Arc::new(core), scope }
     }
 
     /// A handle whose scope is part of every key and every stamp: what is cached and invalidated through it, and what is
@@ -126,7 +140,24 @@ impl Engine {
     #[must_use]
     pub fn cache(&self) -> Cache {
         let scoped = !self.inner_scope().is_empty();
-        Cache::new(Arc::clone(&self.core.chain), Arc::clone(&self.scope), scoped, self.core.config.enabled)
+        let place = (Arc::clone(&self.scope), self.namespaces(), scoped);
+        let config = &self.core.config;
+        let defaults = Effective::of(&Options::default(), &NO_MODEL, config).rules;
+        Cache::new(Arc::clone(&self.core.chain), place, config.enabled, defaults, self.core.gate.clone())
+    }
+
+    /// Waits for the turn of a load of this model.
+    pub(crate) async fn permit(&self, schema: &'static Schema) -> (Permit, Permit) {
+        let of_model = match schema.policy.max_loads {
+            None => Gate::default(),
+            Some(loads) => {
+                let mut gates = self.core.gates.lock().unwrap_or_else(PoisonError::into_inner);
+                gates.entry(schema.model).or_insert_with(|| Gate::new(usize::try_from(loads).ok())).clone()
+            }
+        };
+        // The model's first: who waits for it keeps no other model waiting.
+        let first = of_model.enter().await;
+        (first, self.core.gate.enter().await)
     }
 
     /// Creates the tables of models, with their constraints and indexes, where they do not exist: for development and

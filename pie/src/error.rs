@@ -49,6 +49,10 @@ pub enum ErrorKind {
     Busy,
     /// Any other refusal by the database.
     Database,
+    /// A loader of the program's own failed; what it failed with is the source.
+    Load,
+    /// A load took longer than the reader's timeout. The load itself may go on for others.
+    LoadTimeout,
     /// A cache layer failed. Never the result of a query: only of calls that ask for the layer itself.
     Layer,
     /// The transaction was already committed or rolled back.
@@ -83,6 +87,8 @@ impl ErrorKind {
             Self::PoolTimeout => "pool timed out",
             Self::Busy => "database busy",
             Self::Database => "database error",
+            Self::Load => "load failed",
+            Self::LoadTimeout => "load timed out",
             Self::Layer => "cache layer failed",
             Self::TransactionFinished => "transaction finished",
             Self::Disabled => "cache disabled",
@@ -216,10 +222,11 @@ impl Error {
         self.0.kind == ErrorKind::UniqueViolation
     }
 
-    /// Whether the same call may succeed when it is made again: the database was busy, or no connection was free.
+    /// Whether the same call may succeed when it is made again: the database was busy or slow, or no
+    /// connection was free.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(self.0.kind, ErrorKind::Busy | ErrorKind::PoolTimeout)
+        matches!(self.0.kind, ErrorKind::Busy | ErrorKind::PoolTimeout | ErrorKind::LoadTimeout)
     }
 }
 

@@ -1,6 +1,8 @@
 #![doc = include_str!("../docs/crate.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[macro_use]
+mod mistake;
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
@@ -12,12 +14,15 @@ mod engine;
 mod error;
 mod layers;
 pub mod model;
+#[cfg(all(test, feature = "redis"))]
+mod model_check;
 pub mod plan;
 pub mod prelude;
 pub mod query;
+mod task;
 
 pub use clock::ManualClock;
-pub use engine::{CacheConfig, Engine, EngineBuilder, Tables, Tx};
+pub use engine::{CacheConfig, Engine, EngineBuilder, OnDetached, Tables, Tx};
 pub use error::{Error, ErrorKind, Result};
 pub use layers::Memory;
 #[cfg(feature = "redis")]

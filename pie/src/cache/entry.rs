@@ -2,12 +2,13 @@
 
 use std::any::Any;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
 use super::key::{Key, Lookup};
-use super::stamps::Snapshot;
+use super::stamps::{Snapshot, StampName};
 use crate::codec::CodecId;
 
 /// A value of any type, shared.
@@ -33,7 +34,12 @@ pub(crate) struct ValueCodec {
     pub(crate) decode: fn(&[u8]) -> Option<Payload>,
     /// The bytes of the value in memory, its own size included.
     pub(crate) weigh: fn(&(dyn Any + Send + Sync)) -> usize,
+    /// The tags in a payload, for values whose reader need not know their tags.
+    pub(crate) tags: Option<TagsOf>,
 }
+
+/// Reads the tags out of a payload.
+pub(crate) type TagsOf = fn(&[u8]) -> Option<Vec<Box<str>>>;
 
 impl fmt::Debug for ValueCodec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -47,14 +53,27 @@ pub struct Entry(Arc<Inner>);
 
 struct Inner {
     full: Box<[u8]>,
+    /// The name of the key itself.
+    name: StampName,
     payload: Payload,
     codec: &'static ValueCodec,
     encoded: OnceLock<Option<Bytes>>,
     /// On the steady clock, in milliseconds.
     loaded_at: u64,
     deadline: u64,
+    keep_until: u64,
+    /// Until when nobody else begins to load the value anew, on the steady clock.
+    claimed: AtomicU64,
     snapshot: Snapshot,
     weight: u32,
+}
+
+/// The times of an entry, in milliseconds on the steady clock.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Times {
+    pub(crate) loaded_at: u64,
+    pub(crate) deadline: u64,
+    pub(crate) keep_until: u64,
 }
 
 impl Entry {
@@ -62,17 +81,18 @@ impl Entry {
     const OVERHEAD: usize = 320;
 
     pub(crate) fn new(
-        key: &Key,
+        (key, name): (&Key, &StampName),
         payload: Payload,
         codec: &'static ValueCodec,
         encoded: Option<Bytes>,
-        (loaded_at, deadline): (u64, u64),
+        times: Times,
         snapshot: Snapshot,
     ) -> Self {
         let full: Box<[u8]> = key.lookup().bytes().into();
         let weight = size_of::<Inner>()
             + Self::OVERHEAD
             + full.len()
+            + name.as_str().len()
             + snapshot.heap_bytes()
             + encoded.as_ref().map_or(0, Bytes::len)
             + (codec.weigh)(&*payload.value);
@@ -83,11 +103,14 @@ impl Entry {
         }
         Self(Arc::new(Inner {
             full,
+            name: name.clone(),
             payload,
             codec,
             encoded: cell,
-            loaded_at,
-            deadline,
+            loaded_at: times.loaded_at,
+            deadline: times.deadline,
+            keep_until: times.keep_until,
+            claimed: AtomicU64::new(0),
             snapshot,
             weight: u32::try_from(weight).unwrap_or(u32::MAX),
         }))
@@ -99,10 +122,41 @@ impl Entry {
         *self.0.full == *key.bytes()
     }
 
-    /// Until when it may be served, in milliseconds on the engine's steady clock.
+    /// Until when it is fresh, in milliseconds on the engine's steady clock.
     #[must_use]
     pub fn deadline(&self) -> u64 {
         self.0.deadline
+    }
+
+    /// Until when it is of use, in milliseconds on the engine's steady clock: past its deadline it may still be served
+    /// while it is loaded anew, where a policy says so. A layer may drop it from then on.
+    #[must_use]
+    pub fn keep_until(&self) -> u64 {
+        self.0.keep_until
+    }
+
+    /// The stamp name of the key.
+    #[must_use]
+    pub fn name(&self) -> &StampName {
+        &self.0.name
+    }
+
+    /// Takes on to load the value anew; `false` where another took it on, less than `hold` milliseconds ago.
+    pub(crate) fn claim(&self, now: u64, hold: u64) -> bool {
+        let claimed = self.0.claimed.load(Ordering::Relaxed);
+        let until = now.saturating_add(hold.max(1));
+        claimed <= now
+            && self.0.claimed.compare_exchange(claimed, until, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// Whether somebody took on to load the value anew, or failed to a short while ago.
+    pub(crate) fn is_claimed(&self, now: u64) -> bool {
+        self.0.claimed.load(Ordering::Relaxed) > now
+    }
+
+    /// Lets nobody load the value anew for a while.
+    pub(crate) fn hold_off(&self, now: u64, hold: u64) {
+        self.0.claimed.fetch_max(now.saturating_add(hold), Ordering::Relaxed);
     }
 
     /// How many bytes it takes in memory, about: the value's heap, the key and the bookkeeping.

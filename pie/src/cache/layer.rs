@@ -10,6 +10,7 @@ use std::pin::Pin;
 use bytes::Bytes;
 
 use super::entry::Entry;
+use super::inbox::Inbox;
 use super::key::{Key, Lookup};
 use super::stamps::StampName;
 use crate::codec::Token;
@@ -143,6 +144,14 @@ pub trait CacheLayer: fmt::Debug + Send + Sync + 'static {
     /// The layer failed.
     fn clear(&self) -> BoxFuture<'_, Result<()>>;
 
+    /// Shows every entry it holds, also expired ones; `false` if it cannot. An entry set before this is called and not
+    /// replaced meanwhile has to be shown. Used by `delete_by_pattern`: where a layer cannot show its entries, a pattern
+    /// that names no whole family ends everything in this process.
+    fn visit(&self, each: &mut dyn FnMut(&Entry)) -> bool {
+        let _ = each;
+        false
+    }
+
     /// What it holds.
     fn usage(&self) -> LayerUsage {
         LayerUsage::default()
@@ -215,12 +224,57 @@ pub trait SharedLayer: Send + Sync {
     /// The layer failed; nothing is stored.
     fn write<'a>(&'a self, writes: &'a [SharedWrite<'a>]) -> BoxFuture<'a, Result<()>>;
 
-    /// Removes the tokens of these names. When it fails the layer itself remembers them, and removes them before it
-    /// answers the next read.
+    /// Removes the tokens of these names, and tells the other processes once they are removed. When it fails the layer
+    /// itself remembers the names, and removes their tokens before it answers the next read.
     ///
     /// # Errors
     /// The layer could not be reached; the invalidation is remembered.
     fn invalidate<'a>(&'a self, names: &'a [StampName]) -> BoxFuture<'a, Result<()>>;
+
+    /// Removes the tokens of all keys (`~k:` names) of a scope whose logical key matches a pattern with Redis' rules, and
+    /// tells the other processes. `scope` is the text before the `~` of the names. By default it ends the whole scope.
+    ///
+    /// # Errors
+    /// The layer could not be reached; an invalidation that covers it is remembered.
+    fn invalidate_pattern<'a>(&'a self, scope: &'a str, pattern: &'a str) -> BoxFuture<'a, Result<()>> {
+        let _ = pattern;
+        Box::pin(async move { self.invalidate(&[StampName::new(scope, "n")]).await })
+    }
+
+    /// Tells what all names and keys of the engine begin with; called once, before everything else.
+    fn prefix(&self, prefix: &str) {
+        let _ = prefix;
+    }
+
+    /// Begins to give what other processes invalidate to an inbox, and goes on until it is closed. `true` if it does:
+    /// then the engine counts as detached until [`Inbox::attached`] is called.
+    fn listen(&self, inbox: Inbox) -> bool {
+        let _ = inbox;
+        false
+    }
+
+    /// Takes the lock of a load, for `lease` milliseconds at most. By default nobody is ever kept out.
+    ///
+    /// # Errors
+    /// The layer could not be reached; the caller loads without a lock.
+    fn lock<'a>(&'a self, key: &'a Key, lease: u64) -> BoxFuture<'a, Result<Lock>> {
+        let _ = (key, lease);
+        Box::pin(async { Ok(Lock::Acquired([0; 16])) })
+    }
+
+    /// Gives a lock back, if it is still the one that [`lock`](Self::lock) gave, and wakes who waits for it.
+    ///
+    /// # Errors
+    /// The layer could not be reached; the lock ends with its lease.
+    fn unlock<'a>(&'a self, key: &'a Key, lock: Token) -> BoxFuture<'a, Result<()>> {
+        let _ = (key, lock);
+        Box::pin(async { Ok(()) })
+    }
+
+    /// How many invalidations could not be sent yet.
+    fn unsent(&self) -> u64 {
+        0
+    }
 
     /// Connects now instead of at the first use.
     ///
@@ -232,4 +286,21 @@ pub trait SharedLayer: Send + Sync {
 
     /// Lets go of connections and tasks.
     fn close(&self) {}
+}
+
+/// The answer of [`SharedLayer::lock`].
+pub enum Lock {
+    /// The lock is the caller's; the token tells it from the next one's.
+    Acquired(Token),
+    /// Another process has it. The future ends when it was given back, as far as the layer hears of it.
+    Held(BoxFuture<'static, ()>),
+}
+
+impl fmt::Debug for Lock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Acquired(_) => "Acquired",
+            Self::Held(_) => "Held",
+        })
+    }
 }

@@ -1,27 +1,52 @@
 //! What `engine.cache()` gives: the hand on the cache, for what the types cannot know.
 
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::chain::Chain;
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::chain::{Chain, Found, Got, Item, Ticket, Which};
+use super::entry::Payload;
+use super::fence::FenceBuilder;
+use super::gate::Gate;
+use super::glob;
+use super::layer::BoxFuture;
+use super::manual;
+use super::read::Loader;
+use super::rules::{Limits, Rules};
 use super::stamps::StampName;
-use super::stats::{CacheStats, LayerStats};
+use super::stats::{CacheStats, LayerStats, MessageStats};
 use crate::error::{Error, ErrorKind, Result};
+use crate::query::{Cached, Source};
 
-/// The cache of an engine, for statistics and for invalidation by hand.
+/// The cache of an engine: for values of one's own, for statistics and for invalidation by hand.
 ///
 /// Everything here acts within the scope of the handle it came from. Writes through pie need none of it: they invalidate
 /// what they touch by themselves.
+///
+/// Values by hand are anything that serde can write as JSON. Their keys are apart from those of rows and queries, so
+/// `set("user:7", …)` never changes what `User::find_by_id` gives; they share families and names, so
+/// `delete("user:7")` ends both.
 ///
 /// # Examples
 ///
 /// ```
 /// # use pie::prelude::*;
+/// # use std::time::Duration;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> pie::Result<()> {
 /// let engine = Engine::builder().database("sqlite::memory:").build().await?;
 /// let cache = engine.cache();
-/// cache.delete("user:7").await?;
-/// cache.delete_by_tags(["users"]).await?;
+/// cache.set("report:2026", &vec![1, 2, 3], Duration::from_secs(300)).tags(["reports"]).await?;
+/// let report = cache.get::<Vec<u32>>("report:2026").await?;
+/// assert_eq!(report.as_deref(), Some(&vec![1, 2, 3]));
+/// cache.delete_by_tags(["reports"]).await?;
+/// assert!(!cache.exists("report:2026").await?);
 /// println!("{}", cache.stats());
 /// for layer in cache.layers() {
 ///     println!("{}", layer.stats());
@@ -31,19 +56,31 @@ use crate::error::{Error, ErrorKind, Result};
 /// ```
 #[derive(Debug, Clone)]
 pub struct Cache {
-    chain: Arc<Chain>,
+    pub(super) chain: Arc<Chain>,
     scope: Arc<str>,
+    namespaces: Arc<[StampName]>,
     /// Whether this is the cache of a scope within the engine.
     scoped: bool,
     enabled: bool,
+    pub(super) defaults: Rules,
+    gate: Gate,
 }
 
+/// The longest time to live that Redis and the arithmetic of deadlines take: about 100 years.
+const LONGEST_TTL: Duration = Duration::from_secs(100 * 365 * 86_400);
+
 impl Cache {
-    pub(crate) fn new(chain: Arc<Chain>, scope: Arc<str>, scoped: bool, enabled: bool) -> Self {
-        Self { chain, scope, scoped, enabled }
+    pub(crate) fn new(
+        chain: Arc<Chain>,
+        (scope, namespaces, scoped): (Arc<str>, Vec<StampName>, bool),
+        enabled: bool,
+        defaults: Rules,
+        gate: Gate,
+    ) -> Self {
+        Self { chain, scope, namespaces: namespaces.into(), scoped, enabled, defaults, gate }
     }
 
-    fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         if self.enabled {
             return Ok(());
         }
@@ -53,40 +90,260 @@ impl Cache {
         ))
     }
 
+    /// The policy of a value by hand.
+    pub(super) fn rules(&self, ttl: Duration, jitter: Option<Duration>) -> Result<Rules> {
+        if ttl.is_zero() {
+            return Err(Error::new(
+                ErrorKind::InvalidQuery,
+                "a ttl of 0: write how long the value is served, or `delete` it",
+            ));
+        }
+        if ttl > LONGEST_TTL {
+            return Err(Error::new(
+                ErrorKind::InvalidQuery,
+                "a ttl of more than 100 years: Redis takes none that long",
+            ));
+        }
+        let jitter = jitter.unwrap_or_else(|| self.defaults.jitter.min(ttl / 2));
+        let mut rules = Rules::new(ttl, jitter, self.defaults.empty_ttl.min(ttl));
+        rules.limits.max_age = self.defaults.limits.max_age;
+        Ok(rules)
+    }
+
+    pub(super) fn item(&self, key: &str, tags: &[Box<str>], limits: Limits) -> Result<Item> {
+        manual::item(&self.chain, &self.scope, &self.namespaces, key, tags, limits)
+    }
+
+    fn stamp(&self, name: &str) -> StampName {
+        StampName::new(&self.scope, name)
+    }
+
+    /// The value under a key, if a layer has it and it is valid.
+    ///
+    /// A value with tags takes a shared layer a second round trip, because its tags come with it; after that memory has it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Decode`] when the value is no `T`; [`ErrorKind::InvalidQuery`] for a key that cannot be one;
+    /// [`ErrorKind::Disabled`] when the cache is switched off. Never because of a layer.
+    pub async fn get<T>(&self, key: &str) -> Result<Option<Cached<T>>>
+    where
+        T: DeserializeOwned + Send + Sync + 'static,
+    {
+        self.check()?;
+        let item = Arc::new(self.item(key, &[], unlimited())?);
+        let found = self.find(&[item]).await.pop().flatten();
+        found.map(|found| typed(&found)).transpose()
+    }
+
+    /// The values under several keys, in their order; one round trip to each shared layer for all that memory lacks.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn get_many<T, K>(&self, keys: &[K]) -> Result<Vec<Option<Cached<T>>>>
+    where
+        T: DeserializeOwned + Send + Sync + 'static,
+        K: AsRef<str> + Sync,
+    {
+        self.check()?;
+        let items = keys
+            .iter()
+            .map(|key| self.item(key.as_ref(), &[], unlimited()).map(Arc::new))
+            .collect::<Result<Vec<_>>>()?;
+        let found = self.find(&items).await;
+        found.into_iter().map(|found| found.map(|found| typed(&found)).transpose()).collect()
+    }
+
+    /// Whether a valid value that was set by hand is under a key.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn exists(&self, key: &str) -> Result<bool> {
+        self.check()?;
+        let item = Arc::new(self.item(key, &[], unlimited())?);
+        Ok(self.find(&[item]).await.into_iter().any(|found| found.is_some()))
+    }
+
+    async fn find(&self, items: &[Arc<Item>]) -> Vec<Option<Found>> {
+        let mut tickets: Vec<Option<Ticket>> =
+            items.iter().map(|item| Some(self.chain.ticket(item))).collect();
+        let all: Vec<usize> = (0..items.len()).collect();
+        let which = if self.chain.trusts_memory() { Which::All } else { Which::Shared };
+        let mut found = self.chain.look_up(items, &all, &mut tickets, which).await;
+        for found in &mut found {
+            *found = found.take().filter(|found| !found.stale);
+            let counters = &self.chain.counters;
+            if found.is_some() { counters.hits.add(1) } else { counters.misses.add(1) }
+        }
+        found
+    }
+
+    /// Stores a value under a key, for this time to live, in place of what was there.
+    ///
+    /// A `set` is a write: what was cached under the key before ends everywhere, and a load that is running meanwhile does
+    /// not come back. To store something that was *read* before, use [`fence`](Self::fence). `null` and `[]` count as
+    /// empty: they are kept for the engine's `empty_cache_ttl` at most.
+    ///
+    /// Returns when shared layers have the value, or failed to take it. Dropped half-way, the old value is gone and the
+    /// new one may not be there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidQuery`] for a key or a ttl that cannot be used, or too many tags; [`ErrorKind::InvalidValue`]
+    /// when the value has no form in JSON; [`ErrorKind::Disabled`] when the cache is switched off. Never because of a
+    /// layer.
+    pub fn set<'c, T: Serialize + ?Sized>(&'c self, key: &'c str, value: &T, ttl: Duration) -> Set<'c> {
+        Set {
+            cache: self,
+            values: vec![(key.to_owned(), manual::encode(value))],
+            ttl,
+            jitter: None,
+            tags: Vec::new(),
+        }
+    }
+
+    /// Stores several values, each as by [`set`](Self::set); one round trip for all to end what was there, one for the
+    /// versions, and one for each thousand values.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set); then none is stored.
+    pub fn set_many<K, T>(&self, values: impl IntoIterator<Item = (K, T)>, ttl: Duration) -> Set<'_>
+    where
+        K: Into<String>,
+        T: Serialize,
+    {
+        let values = values.into_iter().map(|(key, value)| (key.into(), manual::encode(&value))).collect();
+        Set { cache: self, values, ttl, jitter: None, tags: Vec::new() }
+    }
+
+    /// The value under a key; where no layer has it, `load` computes it, once for all that ask at the same time.
+    ///
+    /// `load` must see every commit before it began. What it gives is never served after an invalidation of the key, its
+    /// family, tags or scope that came meanwhile. When the caller that runs it is dropped, another that waits runs its
+    /// own; when it fails, all that wait get the error, and nothing is stored.
+    ///
+    /// # Errors
+    /// What `load` returned; [`ErrorKind::LoadTimeout`]; and as [`set`](Self::set). Never because of a layer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use pie::prelude::*;
+    /// # use std::time::Duration;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> pie::Result<()> {
+    /// # let engine = Engine::builder().database("sqlite::memory:").build().await?;
+    /// let cache = engine.cache();
+    /// let sum = cache
+    ///     .get_or_load("sum:1000", Duration::from_secs(60), async || Ok((1..=1000_u64).sum::<u64>()))
+    ///     .tags(["sums"])
+    ///     .await?;
+    /// assert_eq!(*sum, 500_500);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn get_or_load<'c, T, F, Fut>(&'c self, key: &'c str, ttl: Duration, load: F) -> GetOrLoad<'c, T, F>
+    where
+        T: Serialize + DeserializeOwned + Send + Sync + 'static,
+        F: FnMut() -> Fut + Send + 'c,
+        Fut: Future<Output = Result<T>> + Send,
+    {
+        GetOrLoad { cache: self, key, ttl, load, options: LoadOptions::default(), types: PhantomData }
+    }
+
+    /// Takes the versions of everything that a value under this key depends on: to be called *before* the program reads
+    /// what it computes the value from. [`Fence::set`](super::Fence::set) then stores it, unless it was invalidated
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidQuery`] for a key or tag that cannot be used; [`ErrorKind::Disabled`] when the cache is switched
+    /// off.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use pie::prelude::*;
+    /// # use std::time::Duration;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> pie::Result<()> {
+    /// # let engine = Engine::builder().database("sqlite::memory:").build().await?;
+    /// # async fn compute() -> u64 { 7 }
+    /// let cache = engine.cache();
+    /// let fence = cache.fence("total").tags(["orders"]).await?;
+    /// let total = compute().await;
+    /// let stored = fence.set(&total, Duration::from_secs(60)).await?;
+    /// assert!(stored);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn fence<'c>(&'c self, key: &'c str) -> FenceBuilder<'c> {
+        FenceBuilder { cache: self, key, tags: Vec::new() }
+    }
+
     async fn invalidate(&self, names: Vec<StampName>) {
         self.chain.invalidate(names).await;
     }
 
-    /// Makes the value of a logical key invalid in every layer: `user:7`, or what a `key_by_…` function returns.
+    /// Makes the values of a logical key invalid in every layer: `user:7`, or what a `key_by_…` function returns.
     ///
     /// After it returned, no read through this engine is answered with what was cached under the key before, also not by a
     /// load that was running meanwhile. Deleting a key that is not cached is no error.
     ///
     /// # Errors
-    /// [`ErrorKind::Disabled`] when the cache is switched off; [`ErrorKind::InvalidQuery`] for an empty key.
+    /// [`ErrorKind::Disabled`] when the cache is switched off; [`ErrorKind::InvalidQuery`] for a key that cannot be one.
     pub async fn delete(&self, key: &str) -> Result<()> {
         self.check()?;
-        if key.is_empty() {
-            return Err(Error::new(ErrorKind::InvalidQuery, "an empty key: write a key such as `user:7`"));
+        manual::check_key(key)?;
+        self.invalidate(vec![self.stamp(&format!("k:{key}"))]).await;
+        Ok(())
+    }
+
+    /// Makes the values invalid whose logical key matches a pattern, with the rules of Redis: `*`, `?`, `[a-z]`, `[^a]`,
+    /// and `\` before a character that is meant itself. The pattern has to match the whole key.
+    ///
+    /// `users:*`, which names a whole family, costs one round trip, whatever is cached; so does `*`, which is
+    /// [`clear`](Self::clear). Any other pattern walks over the keys in Redis (`SCAN`) and in memory. A pattern without a
+    /// wildcard is a key. Loads that are running are ended as well.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidQuery`] for an empty pattern, a `[` without its `]`, or a `\` at the end;
+    /// [`ErrorKind::Disabled`] when the cache is switched off.
+    pub async fn delete_by_pattern(&self, pattern: &str) -> Result<()> {
+        self.check()?;
+        if let Some(mistake) = glob::mistake_in(pattern) {
+            return Err(Error::new(ErrorKind::InvalidQuery, mistake));
         }
-        self.invalidate(vec![StampName::new(&self.scope, &format!("k:{key}"))]).await;
+        if !glob::is_pattern(pattern) {
+            return self.delete(pattern).await;
+        }
+        if pattern == "*" {
+            return self.clear().await;
+        }
+        if let Some(family) = pattern.strip_suffix(":*")
+            && !family.contains(':')
+            && !glob::is_pattern(family)
+        {
+            self.invalidate(vec![self.stamp(&format!("f:{family}"))]).await;
+            return Ok(());
+        }
+        self.chain.invalidate_pattern(&self.scope, pattern).await;
         Ok(())
     }
 
     /// Makes every value invalid that has one of the tags. Costs the same for one value and for a million.
     ///
+    /// No tags at all is no error, and does nothing.
+    ///
     /// # Errors
-    /// [`ErrorKind::Disabled`] when the cache is switched off; [`ErrorKind::InvalidQuery`] for an empty tag.
+    /// [`ErrorKind::Disabled`] when the cache is switched off; [`ErrorKind::InvalidQuery`] for an empty tag: then nothing
+    /// is invalidated.
     pub async fn delete_by_tags<T: AsRef<str>>(&self, tags: impl IntoIterator<Item = T>) -> Result<()> {
         self.check()?;
         let mut names = Vec::new();
         for tag in tags {
-            let tag = tag.as_ref();
-            if tag.is_empty() {
-                return Err(Error::new(ErrorKind::InvalidQuery, "an empty tag: write a tag such as `users`"));
-            }
-            names.push(StampName::new(&self.scope, &format!("t:{tag}")));
+            manual::check_tag(tag.as_ref())?;
+            names.push(self.stamp(&format!("t:{}", tag.as_ref())));
         }
+        names.sort_unstable();
+        names.dedup();
         self.invalidate(names).await;
         Ok(())
     }
@@ -98,14 +355,15 @@ impl Cache {
     /// [`ErrorKind::Disabled`] when the cache is switched off.
     pub async fn clear(&self) -> Result<()> {
         self.check()?;
-        self.invalidate(vec![StampName::new(&self.scope, "n")]).await;
+        self.invalidate(vec![self.stamp("n")]).await;
         if !self.scoped {
             self.chain.free().await;
         }
         Ok(())
     }
 
-    /// Waits until every value on its way to a shared layer has arrived there, or failed to.
+    /// Waits until every value on its way to a shared layer has arrived there, or failed to, and values that are loaded
+    /// anew in the background have arrived.
     pub async fn flush(&self) {
         self.chain.flush().await;
     }
@@ -116,12 +374,247 @@ impl Cache {
         self.chain.stats()
     }
 
+    /// What was heard from other processes, and how late.
+    #[must_use]
+    pub fn messages(&self) -> MessageStats {
+        self.chain.message_stats()
+    }
+
     /// The layers, in the order they are asked.
     #[must_use]
     pub fn layers(&self) -> Vec<LayerHandle> {
         (0..self.chain.layer_count()).map(|at| LayerHandle { chain: Arc::clone(&self.chain), at }).collect()
     }
 }
+
+/// Of a value by hand, the writer alone says how long it lives.
+fn unlimited() -> Limits {
+    const AGES: u64 = u64::MAX >> 2;
+    Limits { full: AGES, empty: AGES, stale: 0, stale_if_error: 0, max_age: u64::MAX }
+}
+
+fn typed<T: DeserializeOwned + Send + Sync + 'static>(found: &Found) -> Result<Cached<T>> {
+    let age = found.now.saturating_sub(found.entry.loaded_at());
+    let value = manual::decode::<T>(found.entry.value())?;
+    Ok(Cached::new(value, found.source, age).stale(found.stale))
+}
+
+/// Values by hand before they are stored; await it.
+#[must_use = "await it"]
+#[derive(Debug)]
+pub struct Set<'c> {
+    cache: &'c Cache,
+    values: Vec<(String, Result<Bytes>)>,
+    ttl: Duration,
+    jitter: Option<Duration>,
+    tags: Vec<Box<str>>,
+}
+
+impl Set<'_> {
+    /// Gives the values these tags: [`Cache::delete_by_tags`] then ends them.
+    pub fn tags<T: AsRef<str>>(mut self, tags: impl IntoIterator<Item = T>) -> Self {
+        self.tags = tags.into_iter().map(|tag| tag.as_ref().into()).collect();
+        self
+    }
+
+    /// Draws the time to live from `ttl - jitter` to `ttl + jitter`; without it the engine's jitter applies.
+    pub fn jitter(mut self, jitter: Duration) -> Self {
+        self.jitter = Some(jitter);
+        self
+    }
+}
+
+impl<'c> IntoFuture for Set<'c> {
+    type Output = Result<()>;
+    type IntoFuture = BoxFuture<'c, Result<()>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let cache = self.cache;
+            cache.check()?;
+            let rules = cache.rules(self.ttl, self.jitter)?;
+            let mut items = Vec::with_capacity(self.values.len());
+            let mut payloads = Vec::with_capacity(self.values.len());
+            let tags: Arc<[Box<str>]> = self.tags.into();
+            for (key, json) in self.values {
+                items.push(Arc::new(cache.item(&key, &tags, rules.limits)?));
+                payloads.push(manual::payload(json?, Arc::clone(&tags)));
+            }
+            if items.is_empty() {
+                return Ok(());
+            }
+            cache.chain.put(items, payloads, &rules).await;
+            Ok(())
+        })
+    }
+}
+
+impl Chain {
+    /// Stores values in place of what was there: ends that first, and stores under the versions of after that.
+    pub(crate) async fn put(self: &Arc<Self>, items: Vec<Arc<Item>>, payloads: Vec<Payload>, rules: &Rules) {
+        if !mistake!(SetWithoutBump) {
+            self.invalidate(items.iter().map(|item| item.name().clone()).collect()).await;
+        }
+        let tickets = self.tickets(&items).await;
+        let values = items
+            .into_iter()
+            .zip(payloads)
+            .zip(tickets)
+            .filter_map(|((item, payload), ticket)| {
+                Some((item, rules.draw(payload.empty)?, payload, ticket?))
+            })
+            .map(|(item, ttl, payload, ticket)| (item, payload, ttl, ticket))
+            .collect();
+        self.store_everywhere(values).await;
+    }
+}
+
+#[derive(Debug, Default)]
+struct LoadOptions {
+    tags: Vec<Box<str>>,
+    jitter: Option<Duration>,
+    empty_ttl: Option<Duration>,
+    stale_if_error: Option<Duration>,
+    timeout: Option<Duration>,
+    lock: Option<bool>,
+    refresh: bool,
+}
+
+/// A value by hand before it is read or loaded; await it.
+#[must_use = "await it"]
+pub struct GetOrLoad<'c, T, F> {
+    cache: &'c Cache,
+    key: &'c str,
+    ttl: Duration,
+    load: F,
+    options: LoadOptions,
+    types: PhantomData<fn() -> T>,
+}
+
+impl<T, F> fmt::Debug for GetOrLoad<'_, T, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GetOrLoad").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl<T, F> GetOrLoad<'_, T, F> {
+    /// Gives the value these tags: [`Cache::delete_by_tags`] then ends it.
+    pub fn tags<S: AsRef<str>>(mut self, tags: impl IntoIterator<Item = S>) -> Self {
+        self.options.tags = tags.into_iter().map(|tag| tag.as_ref().into()).collect();
+        self
+    }
+
+    /// Draws the time to live from `ttl - jitter` to `ttl + jitter`; without it the engine's jitter applies.
+    pub fn jitter(mut self, jitter: Duration) -> Self {
+        self.options.jitter = Some(jitter);
+        self
+    }
+
+    /// Serves a `null` or `[]` for this long; zero means that it is not stored.
+    pub fn cache_empty(mut self, ttl: Duration) -> Self {
+        self.options.empty_ttl = Some(ttl);
+        self
+    }
+
+    /// Serves the value for this much longer when loading it anew fails.
+    pub fn stale_if_error(mut self, window: Duration) -> Self {
+        self.options.stale_if_error = Some(window);
+        self
+    }
+
+    /// Waits at most this long.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.options.timeout = Some(timeout);
+        self
+    }
+
+    /// Whether one process at a time loads the value, among all that share a layer.
+    pub fn lock(mut self, lock: bool) -> Self {
+        self.options.lock = Some(lock);
+        self
+    }
+
+    /// Makes what is cached under the key invalid, and loads.
+    pub fn refresh(mut self) -> Self {
+        self.options.refresh = true;
+        self
+    }
+}
+
+/// Loads one value by a closure.
+struct Closure<'f, F> {
+    gate: Gate,
+    tags: Arc<[Box<str>]>,
+    load: &'f mut F,
+}
+
+impl<T, F, Fut> Loader for Closure<'_, F>
+where
+    T: Serialize,
+    F: FnMut() -> Fut + Send,
+    Fut: Future<Output = Result<T>> + Send,
+{
+    fn load<'s>(&'s mut self, _wanted: &'s [usize]) -> BoxFuture<'s, Result<Vec<Payload>>> {
+        let (gate, tags) = (self.gate.clone(), Arc::clone(&self.tags));
+        let load = &mut *self.load;
+        Box::pin(async move {
+            let _permit = gate.enter().await;
+            let value = load().await;
+            value.and_then(|value| manual::encode(&value)).map(|json| vec![manual::payload(json, tags)])
+        })
+    }
+
+    fn detached(&self, _wanted: &[usize]) -> Option<Box<dyn Loader>> {
+        None
+    }
+}
+
+impl<'c, T, F, Fut> IntoFuture for GetOrLoad<'c, T, F>
+where
+    T: Serialize + DeserializeOwned + Send + Sync + 'static,
+    F: FnMut() -> Fut + Send + 'c,
+    Fut: Future<Output = Result<T>> + Send,
+{
+    type Output = Result<Cached<T>>;
+    type IntoFuture = BoxFuture<'c, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let Self { cache, key, ttl, mut load, options, .. } = self;
+            cache.check()?;
+            let mut rules = cache.rules(ttl, options.jitter)?;
+            if let Some(empty_ttl) = options.empty_ttl {
+                rules = Rules { limits: rules.limits, ..Rules::new(ttl, rules.jitter, empty_ttl) };
+            }
+            rules.limits = unlimited();
+            rules.limits.max_age = cache.defaults.limits.max_age;
+            let longer = options.stale_if_error.unwrap_or_default();
+            rules.limits.stale_if_error =
+                crate::clock::millis(longer).max(cache.defaults.limits.stale_if_error);
+            rules.timeout = options.timeout.or(cache.defaults.timeout);
+            rules.lease = match options.lock {
+                Some(true) => cache.defaults.lease.or(Some(DEFAULT_LEASE)),
+                Some(false) => None,
+                None => cache.defaults.lease,
+            };
+            rules.throttle = cache.defaults.throttle;
+            rules.refresh = options.refresh;
+            let items = [Arc::new(cache.item(key, &options.tags, rules.limits)?)];
+            let mut loader = Closure { gate: cache.gate.clone(), tags: options.tags.into(), load: &mut load };
+            let read = cache.chain.get(&items, &rules, &mut loader).await?.pop();
+            match read {
+                Some(Got::Found(found)) => typed(&found),
+                Some(Got::Loaded(payload)) => {
+                    Ok(Cached::new(manual::decode::<T>(&payload.value)?, Source::Database, 0))
+                }
+                None => Err(Error::new(ErrorKind::NotFound, "a load gave no value")),
+            }
+        })
+    }
+}
+
+/// How long the lock of a load lasts when nothing else is said, in milliseconds.
+pub(crate) const DEFAULT_LEASE: u64 = 5_000;
 
 /// One layer of the chain.
 #[derive(Debug, Clone)]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::layer::LayerUsage;
 use crate::query::Source;
@@ -18,6 +19,15 @@ impl Counter {
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
+
+    pub(crate) fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// Makes it at least this.
+    pub(crate) fn raise(&self, value: u64) {
+        self.0.fetch_max(value, Ordering::Relaxed);
+    }
 }
 
 /// The counters of a chain: a look-up counts once, whichever layer answered.
@@ -26,7 +36,23 @@ pub(crate) struct Counters {
     pub(crate) hits: Counter,
     pub(crate) misses: Counter,
     pub(crate) loads: Counter,
+    pub(crate) joins: Counter,
+    pub(crate) stale: Counter,
     pub(crate) undecodable: Counter,
+    pub(crate) oversized: Counter,
+}
+
+/// The counters of what other processes tell.
+#[derive(Debug, Default)]
+pub(crate) struct MessageCounters {
+    pub(crate) received: Counter,
+    pub(crate) gaps: Counter,
+    pub(crate) detachments: Counter,
+    /// In microseconds.
+    pub(crate) lag_last: Counter,
+    pub(crate) lag_max: Counter,
+    pub(crate) lag_sum: Counter,
+    pub(crate) lags: Counter,
 }
 
 /// The counters of one layer.
@@ -36,6 +62,13 @@ pub(crate) struct LayerCounters {
     pub(crate) misses: Counter,
     pub(crate) sets: Counter,
     pub(crate) errors: Counter,
+}
+
+impl LayerCounters {
+    /// Counts a question and whether it was answered.
+    pub(crate) fn asked(&self, hit: bool) {
+        if hit { self.hits.add(1) } else { self.misses.add(1) }
+    }
 }
 
 fn rate(hits: u64, total: u64) -> f64 {
@@ -55,10 +88,17 @@ pub struct CacheStats {
     pub misses: u64,
     /// Hits in percent of all look-ups; 0 without any.
     pub hit_rate: f64,
-    /// Loads from the database on behalf of look-ups; less than misses where one load answers several.
+    /// Loads from the database on behalf of look-ups; less than misses where one load answers several, more where values
+    /// are loaded anew while they are served.
     pub loads: u64,
+    /// Look-ups that waited for a load which another look-up had begun.
+    pub joins: u64,
+    /// Answers past their time to live, as `stale`, `stale_if_error` or a soft timeout allow them. They count as hits.
+    pub stale: u64,
     /// Stored values that could not be read: foreign or broken bytes, or another version's.
     pub undecodable: u64,
+    /// Values that were not stored because they are greater than `max_entry_size`.
+    pub oversized: u64,
 }
 
 impl CacheStats {
@@ -71,7 +111,10 @@ impl CacheStats {
             misses,
             hit_rate: rate(hits, total),
             loads: counters.loads.get(),
+            joins: counters.joins.get(),
+            stale: counters.stale.get(),
             undecodable: counters.undecodable.get(),
+            oversized: counters.oversized.get(),
         }
     }
 }
@@ -80,6 +123,53 @@ impl fmt::Display for CacheStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { total, hits, misses, hit_rate, loads, .. } = self;
         write!(f, "{total} look-ups, {hits} hits, {misses} misses, hit rate {hit_rate:.1} %, {loads} loads")
+    }
+}
+
+/// What was heard from other processes since the engine was built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MessageStats {
+    /// Whether messages arrive: `false` while the connection for them is lost or does not echo. Always `true` without a
+    /// layer that hears other processes.
+    pub attached: bool,
+    /// Messages with invalidations of other processes.
+    pub received: u64,
+    /// Times that messages were found missing although the connection stood.
+    pub gaps: u64,
+    /// Times that the connection for messages was lost.
+    pub detachments: u64,
+    /// Invalidations of this process that could not be sent yet.
+    pub unsent: u64,
+    /// How long the last message took from its sender to here, by the clocks of both; heartbeats of this process included.
+    pub lag: Duration,
+    /// The longest that a message took.
+    pub max_lag: Duration,
+    /// The mean of all.
+    pub mean_lag: Duration,
+}
+
+impl MessageStats {
+    pub(crate) fn of(counters: &MessageCounters, attached: bool, unsent: u64) -> Self {
+        let mean = counters.lag_sum.get().checked_div(counters.lags.get()).unwrap_or(0);
+        Self {
+            attached,
+            received: counters.received.get(),
+            gaps: counters.gaps.get(),
+            detachments: counters.detachments.get(),
+            unsent,
+            lag: Duration::from_micros(counters.lag_last.get()),
+            max_lag: Duration::from_micros(counters.lag_max.get()),
+            mean_lag: Duration::from_micros(mean),
+        }
+    }
+}
+
+impl fmt::Display for MessageStats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { attached, received, unsent, max_lag, .. } = self;
+        let state = if *attached { "attached" } else { "detached" };
+        write!(f, "{state}, {received} messages, {unsent} unsent, at most {max_lag:?} late")
     }
 }
 

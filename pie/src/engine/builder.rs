@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{CacheConfig, Engine};
+use super::{CacheConfig, Engine, OnDetached};
 use crate::cache::CacheLayer;
-use crate::cache::chain::Chain;
+use crate::cache::chain::{Chain, ChainConfig};
 use crate::clock::{Clock, ManualClock};
 use crate::database::{DatabaseOptions, IntoDatabase, Opener};
 use crate::error::{Error, ErrorKind, Result};
@@ -145,7 +145,17 @@ impl EngineBuilder {
                 format!("two layers named `{}`: statistics could not tell them apart", pair[0]),
             ));
         }
-        let chain = Arc::new(Chain::new(self.layers, self.clock));
+        let chain_config = ChainConfig {
+            max_entry: self.config.max_entry_size,
+            bypass_detached: self.config.on_detached == OnDetached::Bypass,
+            ..ChainConfig::default()
+        };
+        let layers: Vec<Arc<dyn CacheLayer>> = self.layers;
+        layers
+            .iter()
+            .filter_map(|layer| layer.shared())
+            .for_each(|layer| layer.prefix(&self.config.key_prefix));
+        let chain = Chain::new(layers, self.clock, chain_config);
         if self.require_shared {
             chain.connect().await?;
         } else {

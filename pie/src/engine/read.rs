@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::Engine;
-use crate::cache::chain::{Found, Item, Looked, Peeked, Ticket};
+use crate::cache::BoxFuture;
+use crate::cache::chain::{Found, Got, Item, Peeked};
 use crate::cache::entry::Payload;
 use crate::cache::key::{Key, Lookup};
-use crate::cache::stamps::StampName;
+use crate::cache::read::Loader;
 use crate::database::{Row, Session};
 use crate::error::Result;
-use crate::model::Datum;
+use crate::model::{Datum, Schema};
 use crate::plan::ReadPlan;
 use crate::plan::filter::{Comparison, Condition};
 use crate::plan::text::{Text, push_data};
@@ -47,36 +48,40 @@ impl Step<'_> {
             *self = Step::Done;
             return Poll::Ready(Err(error));
         }
+        let mut aging = None;
         if let Step::Start { on: Target::Engine(engine), spec, .. } = self {
             let policy = Effective::of(&spec.options, spec.schema, engine.config());
             if policy.enabled && !spec.options.refresh {
                 let key = spec.key(table, engine.inner_scope());
-                let lookup = engine.lookup(&key);
-                match engine.chain().peek(lookup, policy.max_age()) {
+                match engine.chain().peek(engine.lookup(&key), &policy.rules) {
                     Peeked::Hit(found) => {
                         *self = Step::Done;
                         return Poll::Ready(Ok(answer(&found)));
                     }
-                    Peeked::Miss => return self.go_on(context, table, 1),
-                    Peeked::Unasked => {}
+                    Peeked::Aging(found) => aging = Some(found),
+                    Peeked::Miss => {}
                 }
             }
         }
-        self.go_on(context, table, 0)
+        self.go_on(context, table, aging)
     }
 
     fn go_on(
         &mut self,
         context: &mut Context<'_>,
         table: &'static ShapeTable,
-        asked: usize,
+        aging: Option<Found>,
     ) -> Poll<Result<Answer>> {
         if matches!(self, Step::Start { .. })
             && let Step::Start { on, spec, page } = std::mem::replace(self, Step::Done)
         {
+            if let (Some(found), Target::Engine(engine)) = (aging, on) {
+                // Served at once, and loaded anew in a task of its own.
+                return Poll::Ready(engine.renew(spec, page, table).map(|()| answer(&found)));
+            }
             *self = Step::Slow(Box::pin(async move {
                 let name = spec.name(table);
-                read(on, spec, page, table, asked).await.map_err(|error| error.with_query(name))
+                read(on, spec, page, table).await.map_err(|error| error.with_query(name))
             }));
         }
         match self {
@@ -101,11 +106,67 @@ fn check(on: Target<'_>, page: (u64, u64), table: &'static ShapeTable) -> Result
 
 fn answer(found: &Found) -> Answer {
     let age = found.now.saturating_sub(found.entry.loaded_at());
-    Answer { value: Arc::clone(found.entry.value()), source: found.source, age }
+    Answer { value: Arc::clone(found.entry.value()), source: found.source, age, stale: found.stale }
 }
 
 fn fresh(payload: Payload) -> Answer {
-    Answer { value: payload.value, source: Source::Database, age: 0 }
+    Answer { value: payload.value, source: Source::Database, age: 0, stale: false }
+}
+
+fn got(got: Got) -> Answer {
+    match got {
+        Got::Found(found) => answer(&found),
+        Got::Loaded(payload) => fresh(payload),
+    }
+}
+
+/// Asks the database for one read.
+struct LoadOne<'a> {
+    engine: Engine,
+    spec: Spec<'a>,
+    page: (u64, u64),
+    table: &'static ShapeTable,
+}
+
+impl Loader for LoadOne<'_> {
+    fn load<'s>(&'s mut self, _wanted: &'s [usize]) -> BoxFuture<'s, Result<Vec<Payload>>> {
+        Box::pin(async move {
+            let _permit = self.engine.permit(self.spec.schema).await;
+            let mut session = self.engine.database().session();
+            let payload = load(&mut *session, &self.spec, self.page, self.table).await?;
+            Ok(vec![payload])
+        })
+    }
+
+    fn detached(&self, _wanted: &[usize]) -> Option<Box<dyn Loader>> {
+        let spec = self.spec.clone().into_owned();
+        Some(Box::new(LoadOne { engine: self.engine.clone(), spec, page: self.page, table: self.table }))
+    }
+}
+
+/// Asks the database for rows by their ids, with one statement for all that are wanted.
+struct LoadMany<'a> {
+    engine: Engine,
+    schema: &'static Schema,
+    ids: Vec<Args<'a>>,
+    table: &'static ShapeTable,
+}
+
+impl Loader for LoadMany<'_> {
+    fn load<'s>(&'s mut self, wanted: &'s [usize]) -> BoxFuture<'s, Result<Vec<Payload>>> {
+        Box::pin(async move {
+            let _permit = self.engine.permit(self.schema).await;
+            let ids: Vec<Args<'_>> = wanted.iter().map(|i| self.ids[*i].clone()).collect();
+            let max_values = self.engine.database().max_values();
+            load_many(&mut *self.engine.database().session(), self.schema, &ids, max_values, self.table).await
+        })
+    }
+
+    fn detached(&self, wanted: &[usize]) -> Option<Box<dyn Loader>> {
+        let owned = |i: &usize| self.ids[*i].iter().map(|datum| datum.clone().into_owned()).collect();
+        let ids = wanted.iter().map(owned).collect();
+        Some(Box::new(LoadMany { engine: self.engine.clone(), schema: self.schema, ids, table: self.table }))
+    }
 }
 
 /// Runs a read where it belongs: past the cache in a transaction, through it on an engine.
@@ -114,14 +175,13 @@ async fn read(
     spec: Spec<'_>,
     page: (u64, u64),
     table: &'static ShapeTable,
-    asked: usize,
 ) -> Result<Answer> {
     match on {
         Target::Tx(tx) => {
             let mut session = tx.session().await?;
             load(&mut *session, &spec, page, table).await.map(fresh)
         }
-        Target::Engine(engine) => engine.read(spec, page, table, asked).await,
+        Target::Engine(engine) => engine.read(spec, page, table).await,
     }
 }
 
@@ -164,62 +224,45 @@ impl Engine {
         Ok(Item {
             key: Key::new(lookup.full, lookup.hash, self.scope(), &logical, &key.suffix()),
             names: stamps,
-            max_age: policy.max_age(),
+            limits: policy.rules.limits,
             codec: &table.codec,
         })
     }
 
-    async fn read(
-        &self,
-        spec: Spec<'_>,
-        page: (u64, u64),
-        table: &'static ShapeTable,
-        asked: usize,
-    ) -> Result<Answer> {
+    async fn read(&self, spec: Spec<'_>, page: (u64, u64), table: &'static ShapeTable) -> Result<Answer> {
         let policy = Effective::of(&spec.options, spec.schema, self.config());
-        let mut session = self.database().session();
         if !policy.enabled {
+            let mut session = self.database().session();
             return load(&mut *session, &spec, page, table).await.map(fresh);
         }
+        let items = [self.item_of(&spec, table, policy)?];
+        let mut loader = LoadOne { engine: self.clone(), spec, page, table };
+        let mut all = self.chain().get(&items, &policy.rules, &mut loader).await?;
+        match all.pop() {
+            Some(one) => Ok(got(one)),
+            None => unreachable!("a read of one item has one answer"),
+        }
+    }
+
+    fn item_of(&self, spec: &Spec<'_>, table: &'static ShapeTable, policy: Effective) -> Result<Arc<Item>> {
         let key = spec.key(table, self.inner_scope());
-        let item = self.item(&spec, spec.condition().as_ref(), &key, table, policy)?;
-        drop(key);
-        let items = [item];
-        let ticket = self.begin_load(&items, spec.options.refresh, asked).await.into_iter().next();
-        let ticket = match ticket {
-            Some(Looked::Hit(found)) => return Ok(answer(&found)),
-            Some(Looked::Miss(ticket)) => ticket,
-            None => return load(&mut *session, &spec, page, table).await.map(fresh),
-        };
-        self.chain().counters.loads.add(1);
-        let payload = load(&mut *session, &spec, page, table).await?;
-        let [item] = items;
-        self.keep(item, &payload, policy, ticket).await;
-        Ok(fresh(payload))
+        self.item(spec, spec.condition().as_ref(), &key, table, policy).map(Arc::new)
     }
 
-    /// Looks values up; for a refresh makes them invalid instead, and takes the versions of now.
-    async fn begin_load(&self, items: &[Item], refresh: bool, asked: usize) -> Vec<Looked> {
-        if !refresh {
-            return self.chain().look_up(items, asked).await;
-        }
-        let own: Vec<StampName> = items.iter().filter_map(|item| item.names.first().cloned()).collect();
-        self.chain().invalidate(own).await;
-        self.chain().counters.misses.add(items.len() as u64);
-        self.chain().tickets(items).await.into_iter().map(Looked::Miss).collect()
-    }
-
-    async fn keep(&self, item: Item, payload: &Payload, policy: Effective, ticket: Ticket) {
-        if let Some(ttl) = policy.draw(payload.empty) {
-            self.chain().store(item, payload.clone(), ttl, ticket).await;
-        }
+    /// Has a value loaded anew in the background.
+    fn renew(&self, spec: Spec<'_>, page: (u64, u64), table: &'static ShapeTable) -> Result<()> {
+        let policy = Effective::of(&spec.options, spec.schema, self.config());
+        let item = self.item_of(&spec, table, policy)?;
+        let loader = LoadOne { engine: self.clone(), spec: spec.into_owned(), page, table };
+        self.chain().refresh_later(item, policy.rules, Box::new(loader));
+        Ok(())
     }
 }
 
 /// Reads many rows by their ids: one look-up for each, one round trip to each shared layer, one load for what is missing.
 pub(crate) async fn read_many(
     on: Target<'_>,
-    schema: &'static crate::model::Schema,
+    schema: &'static Schema,
     ids: Vec<Args<'_>>,
     options: Options,
     table: &'static ShapeTable,
@@ -232,50 +275,43 @@ pub(crate) async fn read_many(
         return Ok(payloads.into_iter().map(fresh).collect());
     }
     let policy = Effective::of(&options, schema, engine.config());
-    let mut session = engine.database().session();
     if !policy.enabled {
+        let mut session = engine.database().session();
         let payloads = load_many(&mut *session, schema, &ids, engine.database().max_values(), table).await?;
         return Ok(payloads.into_iter().map(fresh).collect());
     }
 
     let mut answers: Vec<Option<Answer>> = Vec::with_capacity(ids.len());
     let mut missing: Vec<usize> = Vec::new();
-    let mut items: Vec<Item> = Vec::new();
-    let mut asked = 1;
+    let mut items: Vec<Arc<Item>> = Vec::new();
     for (at, id) in ids.iter().enumerate() {
         let mut spec = Spec::new(schema, From::Row(&schema.id), id.clone());
         spec.options = options.clone();
         let key = spec.key(table, engine.inner_scope());
         if !options.refresh {
-            match engine.chain().peek(engine.lookup(&key), policy.max_age()) {
+            match engine.chain().peek(engine.lookup(&key), &policy.rules) {
                 Peeked::Hit(found) => {
                     answers.push(Some(answer(&found)));
                     continue;
                 }
+                Peeked::Aging(found) => {
+                    engine.renew(spec, (0, 0), table)?;
+                    answers.push(Some(answer(&found)));
+                    continue;
+                }
                 Peeked::Miss => {}
-                Peeked::Unasked => asked = 0,
             }
         }
         answers.push(None);
         missing.push(at);
-        items.push(engine.item(&spec, None, &key, table, policy)?);
+        items.push(Arc::new(engine.item(&spec, None, &key, table, policy)?));
     }
-
-    let mut wanted: Vec<(usize, Item, Ticket)> = Vec::new();
-    let looked = engine.begin_load(&items, options.refresh, asked).await;
-    for ((at, item), looked) in missing.into_iter().zip(items).zip(looked) {
-        match looked {
-            Looked::Hit(found) => answers[at] = Some(answer(&found)),
-            Looked::Miss(ticket) => wanted.push((at, item, ticket)),
-        }
-    }
-    if !wanted.is_empty() {
-        engine.chain().counters.loads.add(1);
-        let ids: Vec<Args<'_>> = wanted.iter().map(|(at, ..)| ids[*at].clone()).collect();
-        let payloads = load_many(&mut *session, schema, &ids, engine.database().max_values(), table).await?;
-        for ((at, item, ticket), payload) in wanted.into_iter().zip(payloads) {
-            engine.keep(item, &payload, policy, ticket).await;
-            answers[at] = Some(fresh(payload));
+    if !missing.is_empty() {
+        let wanted = missing.iter().map(|at| ids[*at].clone()).collect();
+        let mut loader = LoadMany { engine: engine.clone(), schema, ids: wanted, table };
+        let all = engine.chain().get(&items, &policy.rules, &mut loader).await?;
+        for (at, one) in missing.into_iter().zip(all) {
+            answers[at] = Some(got(one));
         }
     }
     Ok(answers.into_iter().flatten().collect())
@@ -309,7 +345,7 @@ pub(crate) fn id_condition(columns: &[usize], ids: &[Args<'_>]) -> Condition {
 /// The rows of some ids, in their order; several statements only where one cannot bind them all.
 async fn load_many(
     session: &mut (dyn Session + '_),
-    schema: &'static crate::model::Schema,
+    schema: &'static Schema,
     ids: &[Args<'_>],
     max_values: usize,
     table: &'static ShapeTable,

@@ -136,6 +136,13 @@ impl CacheLayer for Memory {
         })
     }
 
+    fn visit(&self, each: &mut dyn FnMut(&Entry)) -> bool {
+        for entry in &self.cache {
+            each(entry.value());
+        }
+        true
+    }
+
     fn usage(&self) -> LayerUsage {
         use mini_moka::sync::ConcurrentCacheExt;
         // Counts what was written so far; without it mini-moka is behind by a batch.

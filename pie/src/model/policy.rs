@@ -17,6 +17,22 @@ pub struct Policy {
     pub jitter: Option<Duration>,
     /// How long "no such row" and empty lists are served.
     pub empty_ttl: Option<Duration>,
+    /// How much longer a value is served while one task loads it anew.
+    pub stale: Option<Duration>,
+    /// How much longer a value is served when loading it anew fails or takes too long.
+    pub stale_if_error: Option<Duration>,
+    /// The part of its time to live, in thousandths, after which a value is loaded anew while it is served.
+    pub refresh_ahead: Option<u16>,
+    /// How long a read waits for a load when it has a value past its time.
+    pub soft_timeout: Option<Duration>,
+    /// How long a read waits for a load.
+    pub timeout: Option<Duration>,
+    /// The age from which no value is served, whatever else is said.
+    pub max_age: Option<Duration>,
+    /// Whether one process at a time loads a value, among all that share a layer.
+    pub lock: Option<bool>,
+    /// How many loads of the model run at once in this process.
+    pub max_loads: Option<u32>,
     /// The tags of every value of the model.
     pub tags: &'static [&'static str],
     /// Whether there is a `#[cached]` at all.
@@ -25,8 +41,22 @@ pub struct Policy {
 
 impl Policy {
     /// The policy of a model without `#[cached]`: the database answers, unless a query asks for the cache.
-    pub const OFF: Self =
-        Self { enabled: false, ttl: None, jitter: None, empty_ttl: None, tags: &[], declared: false };
+    pub const OFF: Self = Self {
+        enabled: false,
+        ttl: None,
+        jitter: None,
+        empty_ttl: None,
+        stale: None,
+        stale_if_error: None,
+        refresh_ahead: None,
+        soft_timeout: None,
+        timeout: None,
+        max_age: None,
+        lock: None,
+        max_loads: None,
+        tags: &[],
+        declared: false,
+    };
     /// The policy of a bare `#[cached]`: everything as the engine says.
     pub const ON: Self = Self { enabled: true, declared: true, ..Self::OFF };
 
@@ -55,6 +85,62 @@ impl Policy {
     #[must_use]
     pub const fn empty_ttl_ms(mut self, ms: u64) -> Self {
         self.empty_ttl = Some(Duration::from_millis(ms));
+        self
+    }
+
+    /// The same policy with this window of `stale`, in milliseconds.
+    #[must_use]
+    pub const fn stale_ms(mut self, ms: u64) -> Self {
+        self.stale = Some(Duration::from_millis(ms));
+        self
+    }
+
+    /// The same policy with this window of `stale_if_error`, in milliseconds.
+    #[must_use]
+    pub const fn stale_if_error_ms(mut self, ms: u64) -> Self {
+        self.stale_if_error = Some(Duration::from_millis(ms));
+        self
+    }
+
+    /// The same policy with this `refresh_ahead`, in thousandths of the time to live.
+    #[must_use]
+    pub const fn refresh_ahead_permille(mut self, permille: u16) -> Self {
+        self.refresh_ahead = Some(permille);
+        self
+    }
+
+    /// The same policy with this soft timeout, in milliseconds.
+    #[must_use]
+    pub const fn soft_timeout_ms(mut self, ms: u64) -> Self {
+        self.soft_timeout = Some(Duration::from_millis(ms));
+        self
+    }
+
+    /// The same policy with this timeout, in milliseconds.
+    #[must_use]
+    pub const fn timeout_ms(mut self, ms: u64) -> Self {
+        self.timeout = Some(Duration::from_millis(ms));
+        self
+    }
+
+    /// The same policy with this greatest age, in milliseconds.
+    #[must_use]
+    pub const fn max_age_ms(mut self, ms: u64) -> Self {
+        self.max_age = Some(Duration::from_millis(ms));
+        self
+    }
+
+    /// The same policy, with or without the lock across processes.
+    #[must_use]
+    pub const fn lock(mut self, lock: bool) -> Self {
+        self.lock = Some(lock);
+        self
+    }
+
+    /// The same policy with this cap on loads.
+    #[must_use]
+    pub const fn max_loads(mut self, loads: u32) -> Self {
+        self.max_loads = Some(loads);
         self
     }
 

@@ -71,11 +71,24 @@ pub struct Cached<T> {
     value: Arc<T>,
     source: Source,
     age: Duration,
+    stale: bool,
 }
 
 impl<T> Cached<T> {
     pub(crate) fn new(value: Arc<T>, source: Source, age_ms: u64) -> Self {
-        Self { value, source, age: Duration::from_millis(age_ms) }
+        Self { value, source, age: Duration::from_millis(age_ms), stale: false }
+    }
+
+    pub(crate) fn stale(mut self, stale: bool) -> Self {
+        self.stale = stale;
+        self
+    }
+
+    /// Whether the value is past its time to live, and was served all the same because a policy (`stale`,
+    /// `stale_if_error`, a soft timeout) allows it. Never so for a value that was invalidated.
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        self.stale
     }
 
     /// Who answered.
@@ -107,7 +120,7 @@ impl<T: Clone> Cached<T> {
 
 impl<T> Clone for Cached<T> {
     fn clone(&self) -> Self {
-        Self { value: Arc::clone(&self.value), source: self.source, age: self.age }
+        Self { value: Arc::clone(&self.value), source: self.source, age: self.age, stale: self.stale }
     }
 }
 

@@ -60,6 +60,7 @@ pub struct Answer {
     pub(crate) value: AnyValue,
     pub(crate) source: Source,
     pub(crate) age: u64,
+    pub(crate) stale: bool,
 }
 
 impl fmt::Debug for Answer {
@@ -70,9 +71,9 @@ impl fmt::Debug for Answer {
 
 impl Answer {
     fn cached<T: Send + Sync + 'static>(self) -> Result<Cached<T>> {
-        let (source, age) = (self.source, self.age);
+        let (source, age, stale) = (self.source, self.age, self.stale);
         match self.value.downcast::<T>() {
-            Ok(value) => Ok(Cached::new(value, source, age)),
+            Ok(value) => Ok(Cached::new(value, source, age).stale(stale)),
             Err(_) => Err(mixed_up()),
         }
     }
@@ -232,6 +233,7 @@ const fn row_codec<M: Model>() -> ValueCodec {
             input.rest().is_empty().then(|| of_row(row))
         },
         weigh: |value: &Dynamic| value.downcast_ref::<M>().map_or(0, weigh_row),
+        tags: None,
     }
 }
 
@@ -310,6 +312,7 @@ impl<M: Model> Shape<M> for Rows {
                 input.rest().is_empty().then(|| Payload { empty: rows.is_empty(), value: Arc::new(rows) })
             },
             weigh: |value| value.downcast_ref::<Vec<M>>().map_or(0, |rows| weigh_rows(rows)),
+            tags: None,
         },
     };
 
@@ -331,6 +334,7 @@ const NUMBER: ValueCodec = ValueCodec {
         input.rest().is_empty().then(|| of_number(number))
     },
     weigh: |_| size_of::<u64>(),
+    tags: None,
 };
 
 fn of_number(number: u64) -> Payload {
@@ -410,6 +414,7 @@ impl<M: Model> Shape<M> for Paged {
                     .downcast_ref::<Page<M>>()
                     .map_or(0, |page| size_of::<Page<M>>() + weigh_rows(&page.rows))
             },
+            tags: None,
         },
     };
 

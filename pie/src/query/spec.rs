@@ -6,8 +6,8 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::shape::{Fetch, ShapeTable};
-use crate::cache::chain::MaxAge;
-use crate::clock::{draw_ttl, millis};
+use crate::cache::rules::Rules;
+use crate::clock::millis;
 use crate::engine::CacheConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Datum, Index, Schema};
@@ -30,7 +30,15 @@ pub(crate) struct Options {
     pub(crate) ttl: Option<Duration>,
     pub(crate) jitter: Option<Duration>,
     pub(crate) empty_ttl: Option<Duration>,
+    pub(crate) stale: Option<Duration>,
+    pub(crate) stale_if_error: Option<Duration>,
+    pub(crate) refresh_ahead: Option<u16>,
+    pub(crate) soft_timeout: Option<Duration>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) max_age: Option<Duration>,
+    pub(crate) lock: Option<bool>,
     pub(crate) refresh: bool,
+    pub(crate) skip_memory: bool,
     pub(crate) tags: Vec<Box<str>>,
 }
 
@@ -38,9 +46,7 @@ pub(crate) struct Options {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Effective {
     pub(crate) enabled: bool,
-    ttl: Duration,
-    jitter: Duration,
-    empty_ttl: Duration,
+    pub(crate) rules: Rules,
 }
 
 impl Effective {
@@ -55,26 +61,32 @@ impl Effective {
             None => Duration::ZERO,
         };
         let enabled = config.enabled && options.enabled.unwrap_or(policy.enabled);
-        Self {
-            enabled: enabled && !ttl.is_zero(),
-            ttl,
-            jitter,
-            empty_ttl: options.empty_ttl.or(policy.empty_ttl).unwrap_or(config.empty_cache_ttl),
-        }
+        let empty_ttl = options.empty_ttl.or(policy.empty_ttl).unwrap_or(config.empty_cache_ttl);
+        let mut rules = Rules::new(ttl, jitter, empty_ttl);
+        rules.limits.stale = millis(options.stale.or(policy.stale).unwrap_or(config.stale));
+        rules.limits.stale_if_error =
+            millis(options.stale_if_error.or(policy.stale_if_error).unwrap_or(config.stale_if_error));
+        rules.limits.max_age = options.max_age.or(policy.max_age).or(config.max_age).map_or(u64::MAX, millis);
+        rules.ahead = options
+            .refresh_ahead
+            .or(policy.refresh_ahead)
+            .or(config.refresh_ahead.map(permille))
+            .filter(|p| *p < 1_000);
+        rules.soft_timeout = options.soft_timeout.or(policy.soft_timeout).or(config.soft_timeout);
+        rules.timeout = options.timeout.or(policy.timeout).or(config.load_timeout);
+        rules.lease =
+            options.lock.or(policy.lock).unwrap_or(config.lock).then(|| millis(config.lock_lease).max(1));
+        rules.throttle = millis(config.error_throttle);
+        rules.refresh = options.refresh;
+        rules.skip_memory = options.skip_memory;
+        Self { enabled: enabled && !ttl.is_zero(), rules }
     }
+}
 
-    /// How long a value loaded now is served, in milliseconds; `None` for not at all.
-    pub(crate) fn draw(&self, empty: bool) -> Option<u64> {
-        if empty {
-            return (!self.empty_ttl.is_zero()).then(|| millis(self.empty_ttl).max(1));
-        }
-        Some(draw_ttl(self.ttl, self.jitter, &mut fastrand::Rng::new()))
-    }
-
-    pub(crate) fn max_age(&self) -> MaxAge {
-        let full = millis(self.ttl).saturating_add(millis(self.jitter.min(self.ttl)));
-        MaxAge { full: full.saturating_add(1), empty: millis(self.empty_ttl).saturating_add(1) }
-    }
+/// A part of 1 as thousandths; 1,000 for what is none.
+pub(crate) fn permille(part: f64) -> u16 {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 1,000")]
+    if part.is_nan() { 1_000 } else { (part.clamp(0.0, 1.0) * 1_000.0).round() as u16 }
 }
 
 /// Where the rows of a read come from.
@@ -135,6 +147,20 @@ impl<'a> Spec<'a> {
             limit: None,
             offset: None,
             options: Options::default(),
+        }
+    }
+
+    /// The same read, borrowing nothing.
+    pub(crate) fn into_owned(self) -> Spec<'static> {
+        Spec {
+            schema: self.schema,
+            from: self.from,
+            args: self.args.into_iter().map(Datum::into_owned).collect(),
+            filter: self.filter,
+            order: self.order,
+            limit: self.limit,
+            offset: self.offset,
+            options: self.options,
         }
     }
 

@@ -29,6 +29,7 @@ pub struct RedisConfig {
     pub(super) pool_size: usize,
     pub(super) budget: Duration,
     pub(super) connect_timeout: Duration,
+    pub(super) heartbeat: Duration,
 }
 
 impl RedisConfig {
@@ -43,6 +44,7 @@ impl RedisConfig {
             pool_size: 1,
             budget: Duration::from_millis(100),
             connect_timeout: Duration::from_secs(1),
+            heartbeat: Duration::from_secs(1),
         }
     }
 
@@ -86,6 +88,14 @@ impl RedisConfig {
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
+        self
+    }
+
+    /// How often the connection for messages is checked by a heartbeat; 1 s by default. When three in a row do not come
+    /// back, messages count as lost, and it connects again.
+    #[must_use]
+    pub fn heartbeat(mut self, interval: Duration) -> Self {
+        self.heartbeat = interval;
         self
     }
 
@@ -147,7 +157,7 @@ impl RedisConfig {
         if self.pool_size == 0 {
             return invalid("a Redis pool of size 0: write 1 or more");
         }
-        if self.budget.is_zero() || self.connect_timeout.is_zero() {
+        if self.budget.is_zero() || self.connect_timeout.is_zero() || self.heartbeat.is_zero() {
             return invalid("a Redis time limit of 0: write a duration such as 100 ms");
         }
         self.info().map(|_| self)
@@ -167,6 +177,7 @@ impl fmt::Debug for RedisConfig {
             .field("pool_size", &self.pool_size)
             .field("budget", &self.budget)
             .field("connect_timeout", &self.connect_timeout)
+            .field("heartbeat", &self.heartbeat)
             .finish_non_exhaustive()
     }
 }
@@ -220,6 +231,7 @@ mod tests {
             RedisConfig::new(":6379"),
             RedisConfig::new("host").pool_size(0),
             RedisConfig::new("host").budget(Duration::ZERO),
+            RedisConfig::new("host").heartbeat(Duration::ZERO),
         ] {
             let error = config.into_redis_config().expect_err("refused");
             assert_eq!(error.kind(), ErrorKind::InvalidConfig);

@@ -1,8 +1,8 @@
 //! One connection that comes back by itself.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -10,6 +10,7 @@ use redis::{AsyncConnectionConfig, Client};
 use tokio::sync::watch;
 
 use super::RedisConfig;
+use super::protocol::trust;
 use crate::error::{Error, ErrorKind, Result};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -35,6 +36,8 @@ pub(super) struct Link {
     connect_timeout: Duration,
     state: watch::Sender<State>,
     count: AtomicU64,
+    /// What all names of the engine begin with.
+    prefix: OnceLock<Box<str>>,
     /// Whether the trouble that is going on was said in the log already.
     said: AtomicBool,
 }
@@ -50,8 +53,14 @@ impl Link {
             connect_timeout: config.connect_timeout,
             state: watch::Sender::new(State::Idle),
             count: AtomicU64::new(0),
+            prefix: OnceLock::new(),
             said: AtomicBool::new(false),
         })
+    }
+
+    pub(super) fn set_prefix(&self, prefix: &str) {
+        // The first engine's counts; a layer belongs to one.
+        let _ = self.prefix.set(prefix.into());
     }
 
     /// The connection, at once; waits only while the very first attempt is under way.
@@ -128,19 +137,27 @@ impl Link {
         }
     }
 
-    async fn attempt(client: &Client, limit: Duration) -> Result<MultiplexedConnection> {
+    async fn attempt(client: &Client, limit: Duration, prefix: &str) -> Result<MultiplexedConnection> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(limit))
             // The budget of each lookup is the limit; two of them would only differ.
             .set_response_timeout(None);
         let work = async {
-            let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
-            // A server that accepts and stays silent is no server.
-            redis::cmd("PING").query_async::<()>(&mut connection).await?;
-            Ok::<_, redis::RedisError>(connection)
+            let connection = client.get_multiplexed_async_connection_with_config(&config).await;
+            let connection = connection.map_err(|error| super::failed(&error))?;
+            // A server that accepts and stays silent is no server, and one that was restarted may have forgotten.
+            trust(prefix, |pipe| {
+                let mut connection = connection.clone();
+                async move {
+                    let answers = pipe.query_async::<Vec<redis::Value>>(&mut connection).await;
+                    answers.map_err(|error| super::failed(&error))
+                }
+            })
+            .await?;
+            Ok(connection)
         };
         match tokio::time::timeout(limit, work).await {
-            Ok(result) => result.map_err(|error| super::failed(&error)),
+            Ok(result) => result,
             Err(_) => Err(super::late()),
         }
     }
@@ -149,10 +166,11 @@ impl Link {
     fn keep_trying(self: &Arc<Self>) {
         let link = Arc::downgrade(self);
         let (client, limit) = (self.client.clone(), self.connect_timeout);
+        let prefix = self.prefix.get().map_or_else(|| "pie:".into(), Clone::clone);
         tokio::spawn(async move {
             let mut pause = FIRST_PAUSE;
             loop {
-                let outcome = Self::attempt(&client, limit).await;
+                let outcome = Self::attempt(&client, limit, &prefix).await;
                 let Some(link) = link.upgrade() else { return };
                 let next = match outcome {
                     Ok(connection) => State::Up(connection, link.count.fetch_add(1, Ordering::Relaxed)),

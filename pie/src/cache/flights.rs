@@ -1,0 +1,151 @@
+//! Single flight: one load for all that want the same value under the same versions at the same time.
+//!
+//! The first to come *leads*: it asks the lower layers and the database in its own future. The others wait. A leader that
+//! is dropped, or panics, hands over: one of the waiters leads instead, with the loader it brought. Whoever took its
+//! versions after an invalidation does not join a load that began before it, because the versions differ.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use tokio::sync::watch;
+
+use super::chain::{Got, Ticket, Tokens};
+use super::key::Lookup;
+use super::stamps::Snapshot;
+use crate::error::Result;
+
+const SHARDS: usize = 64;
+
+type Running = HashMap<Box<[u8]>, Arc<Flight>>;
+
+/// The loads that are running.
+#[derive(Debug)]
+pub(crate) struct Flights {
+    shards: Box<[Mutex<Running>]>,
+}
+
+impl Default for Flights {
+    fn default() -> Self {
+        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
+    }
+}
+
+/// One load.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    snapshot: Snapshot,
+    /// Known once the leader has asked the shared layers.
+    tokens: OnceLock<Tokens>,
+    state: watch::Sender<State>,
+}
+
+#[derive(Debug, Clone)]
+enum State {
+    Running,
+    /// The leader went away.
+    Left,
+    Done(Result<Got>),
+}
+
+/// What a reader has to do.
+pub(crate) enum Entered {
+    Lead(Lead),
+    Join(Arc<Flight>),
+}
+
+/// The right and the duty to load. Dropped without [`finish`](Self::finish), it goes to one that waits.
+#[derive(Debug)]
+pub(crate) struct Lead {
+    flights: Arc<Flights>,
+    key: Box<[u8]>,
+    hash: u64,
+    flight: Arc<Flight>,
+}
+
+impl Flights {
+    fn shard(&self, hash: u64) -> MutexGuard<'_, Running> {
+        // The low bits choose stamps and the memory layer's places; these are others.
+        let at = usize::try_from(hash >> 48).unwrap_or(0) % SHARDS;
+        self.shards[at].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Joins the load that runs under the same versions, or begins one. With `by_tokens` the shared tokens have to be the
+    /// same as well: for readers that may not be answered by what this process alone believes.
+    pub(crate) fn enter(self: &Arc<Self>, key: Lookup<'_>, ticket: &Ticket, by_tokens: bool) -> Entered {
+        let mut running = self.shard(key.hash());
+        if let Some(flight) = running.get(key.bytes())
+            && (flight.snapshot == ticket.snapshot || mistake!(JoinAny))
+            && (!by_tokens
+                || mistake!(JoinNoToken)
+                || flight.tokens.get().is_some_and(|t| t.same(&ticket.tokens)))
+        {
+            return Entered::Join(Arc::clone(flight));
+        }
+        let tokens = OnceLock::new();
+        if by_tokens {
+            // A new cell is empty.
+            let _ = tokens.set(ticket.tokens.clone());
+        }
+        let flight = Arc::new(Flight {
+            snapshot: ticket.snapshot.clone(),
+            tokens,
+            state: watch::Sender::new(State::Running),
+        });
+        let bytes: Box<[u8]> = key.bytes().into();
+        running.insert(bytes.clone(), Arc::clone(&flight));
+        Entered::Lead(Lead { flights: Arc::clone(self), key: bytes, hash: key.hash(), flight })
+    }
+}
+
+impl Flight {
+    /// Waits for the outcome; `None` when the leader went away.
+    pub(crate) async fn wait(&self) -> Option<Result<Got>> {
+        let mut watcher = self.state.subscribe();
+        let state = watcher.wait_for(|state| !matches!(state, State::Running)).await;
+        match state.as_deref() {
+            Ok(State::Done(outcome)) => Some(outcome.clone()),
+            _ => None,
+        }
+    }
+}
+
+impl Lead {
+    /// Tells under which tokens the load runs.
+    pub(crate) fn under(&self, tokens: &Tokens) {
+        // Set once already where the reader knew them before it began.
+        let _ = self.flight.tokens.set(tokens.clone());
+    }
+
+    /// The flight itself, to wait for it while another task leads.
+    pub(crate) fn flight(&self) -> Arc<Flight> {
+        Arc::clone(&self.flight)
+    }
+
+    fn end(&self, state: State) {
+        {
+            let mut running = self.flights.shard(self.hash);
+            // A load under newer versions may have taken the place.
+            if running.get(&self.key).is_some_and(|flight| Arc::ptr_eq(flight, &self.flight)) {
+                running.remove(&self.key);
+            }
+        }
+        self.flight.state.send_if_modified(|current| {
+            let first = matches!(current, State::Running);
+            if first {
+                *current = state;
+            }
+            first
+        });
+    }
+
+    /// Gives the outcome to all that wait. The value has to be stored before.
+    pub(crate) fn finish(self, outcome: Result<Got>) {
+        self.end(State::Done(outcome));
+    }
+}
+
+impl Drop for Lead {
+    fn drop(&mut self) {
+        self.end(State::Left);
+    }
+}

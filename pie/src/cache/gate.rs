@@ -1,0 +1,28 @@
+//! A cap on how many loads run at once, so that a cold or lost cache cannot sink the database.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// At most this many at once; no cap without a number. Cloning shares the cap.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Gate(Option<Arc<Semaphore>>);
+
+/// The right to load until dropped.
+#[derive(Debug)]
+pub(crate) struct Permit(#[allow(dead_code, reason = "held, not read")] Option<OwnedSemaphorePermit>);
+
+impl Gate {
+    pub(crate) fn new(loads: Option<usize>) -> Self {
+        Self(loads.map(|loads| Arc::new(Semaphore::new(loads.clamp(1, Semaphore::MAX_PERMITS)))))
+    }
+
+    /// Waits for its turn. Safe to drop at any point.
+    pub(crate) async fn enter(&self) -> Permit {
+        Permit(match &self.0 {
+            // Never closed, so this cannot fail.
+            Some(gate) => Arc::clone(gate).acquire_owned().await.ok(),
+            None => None,
+        })
+    }
+}

@@ -1,0 +1,577 @@
+//! What pie says to Redis: which commands, in which order, and what their answers mean. How they get there is the wire's.
+//!
+//! The order is what keeps stale values out: tokens are removed before others are told; nothing is read while an
+//! invalidation of this process is unsent; a server that may have forgotten removals is not trusted before the token of
+//! the namespace is gone.
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use bytes::Bytes;
+use redis::{Pipeline, Value};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::message::{Content, Ears, Message, NAMES_PER_MESSAGE, Publisher};
+use crate::cache::stamps::StampName;
+use crate::cache::{Inbox, Key, Lock, SharedRead, SharedReply, SharedWrite};
+use crate::codec::Token;
+use crate::error::{Error, ErrorKind, Result};
+
+/// How many unsent invalidations are kept by name; beyond it they become those of their families, then of the namespace.
+const MAX_PENDING: usize = 10_000;
+/// How many names one UNLINK takes.
+const NAMES_PER_UNLINK: usize = 1_000;
+/// How many keys one step of a SCAN looks at.
+const KEYS_PER_SCAN: usize = 1_000;
+/// How long the mark of a server lives when nothing is stored in it, in milliseconds.
+const MARK_TTL: u64 = 10_000;
+/// Gives a lock back if it is still the caller's, and wakes who waits for it.
+const UNLOCK: &str = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) \
+                      redis.call('PUBLISH', ARGV[2], KEYS[1]) return 1 end return 0";
+
+/// How much longer than a value its tokens live, in milliseconds, as a load may take that long without its result being
+/// lost: as long as the value itself, from a second to a minute.
+fn slack(ttl: u64) -> u64 {
+    ttl.clamp(1_000, 60_000)
+}
+
+/// How long the tokens of a value live that lives for `ttl` milliseconds.
+fn token_ttl(ttl: u64) -> u64 {
+    // Redis refuses times beyond what an i64 holds.
+    ttl.saturating_add(slack(ttl)).min(1 << 52)
+}
+
+/// Carries pipelines to Redis.
+pub(crate) trait Wire: Send + Sync + 'static {
+    /// Runs a pipeline in one round trip, within the time budget; the answers of all commands that are not ignored.
+    fn run(&self, pipe: Pipeline) -> impl Future<Output = Result<Vec<Value>>> + Send;
+
+    /// Whether the commands of a pipeline run one after the other, in order: so on a single server, not on a cluster.
+    fn in_order(&self) -> bool {
+        true
+    }
+}
+
+/// What is unsent: each name with the number of the failure that left it. One that failed again while it was being sent
+/// has another number then, and stays.
+#[derive(Debug, Default)]
+struct Pending {
+    names: BTreeMap<StampName, u64>,
+    failures: u64,
+}
+
+/// The conversation of one Redis layer.
+pub(crate) struct Protocol<W> {
+    pub(super) wire: W,
+    prefix: OnceLock<Box<str>>,
+    inbox: OnceLock<Inbox>,
+    publisher: Publisher,
+    sequence: AtomicU64,
+    ears: Mutex<Ears>,
+    /// Names whose tokens are to be removed before anything in Redis is trusted again.
+    pending: Mutex<Pending>,
+    /// Who waits for a lock in this process, by the lock's key.
+    waiting: Mutex<HashMap<String, watch::Sender<()>>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(super) fn garbled() -> Error {
+    Error::new(ErrorKind::Layer, "Redis answered in another form than asked for; pie needs Redis 7 or newer")
+}
+
+fn random_token() -> Token {
+    Uuid::new_v4().into_bytes()
+}
+
+fn as_token(value: &Value) -> Option<Token> {
+    match value {
+        Value::BulkString(bytes) => bytes.as_slice().try_into().ok(),
+        _ => None,
+    }
+}
+
+/// Creates a token unless there is one, and returns the one there was.
+fn create(pipe: &mut Pipeline, name: &StampName, token: &Token, ttl: u64) {
+    pipe.cmd("SET").arg(name.as_str()).arg(&token[..]).arg("NX").arg("GET").arg("PX").arg(token_ttl(ttl));
+}
+
+fn unlink(pipe: &mut Pipeline, names: &[impl AsRef<[u8]>]) {
+    for chunk in names.chunks(NAMES_PER_UNLINK) {
+        let command = pipe.cmd("UNLINK");
+        for name in chunk {
+            command.arg(name.as_ref());
+        }
+        command.ignore();
+    }
+}
+
+fn lock_key(key: &Key) -> String {
+    [key.as_str(), "~l"].concat()
+}
+
+/// Asks a new connection which server it leads to, before anything it says is trusted.
+///
+/// A server that was restarted from a snapshot, or promoted from a replica, may hold tokens that were removed. It has
+/// another `run_id` than the one stored in it; then the token of the namespace goes, and with it every entry.
+///
+/// # Errors
+/// The connection failed.
+pub(crate) async fn trust<F, Fut>(prefix: &str, run: F) -> Result<()>
+where
+    F: Fn(Pipeline) -> Fut,
+    Fut: Future<Output = Result<Vec<Value>>>,
+{
+    if mistake!(NoRunCheck) {
+        return Ok(());
+    }
+    let mark = format!("{prefix}~run");
+    let mut ask = redis::pipe();
+    ask.cmd("INFO").arg("server").cmd("GET").arg(&mark);
+    let answers = run(ask).await?;
+    let info = match answers.first() {
+        Some(Value::BulkString(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
+        Some(Value::VerbatimString { text, .. }) => text.clone(),
+        _ => String::new(),
+    };
+    let id = info.lines().find_map(|line| line.strip_prefix("run_id:")).map(str::trim);
+    let stored = match answers.get(1) {
+        Some(Value::BulkString(bytes)) => Some(bytes.as_slice()),
+        _ => None,
+    };
+    if id.is_some() && id.map(str::as_bytes) == stored {
+        return Ok(());
+    }
+    let mut begin = redis::pipe();
+    begin.cmd("UNLINK").arg(format!("{prefix}~n")).ignore();
+    if let Some(id) = id {
+        begin.cmd("SET").arg(&mark).arg(id).arg("PX").arg(MARK_TTL).ignore();
+    }
+    run(begin).await.map(|_| ())
+}
+
+impl<W: Wire> Protocol<W> {
+    pub(crate) fn new(wire: W) -> Self {
+        Self {
+            wire,
+            prefix: OnceLock::new(),
+            inbox: OnceLock::new(),
+            publisher: random_token(),
+            sequence: AtomicU64::new(0),
+            ears: Mutex::default(),
+            pending: Mutex::default(),
+            waiting: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn set_prefix(&self, prefix: &str) {
+        // The first engine's counts; a layer belongs to one.
+        let _ = self.prefix.set(prefix.into());
+    }
+
+    pub(crate) fn prefix(&self) -> &str {
+        self.prefix.get().map_or("pie:", |prefix| prefix)
+    }
+
+    pub(crate) fn set_inbox(&self, inbox: Inbox) {
+        let _ = self.inbox.set(inbox);
+    }
+
+    pub(crate) fn inbox(&self) -> Option<&Inbox> {
+        self.inbox.get()
+    }
+
+    /// The channel of invalidations.
+    pub(crate) fn channel(&self) -> String {
+        format!("{}~m", self.prefix())
+    }
+
+    /// The channel of locks that were given back.
+    pub(super) fn lock_channel(&self) -> String {
+        format!("{}~u", self.prefix())
+    }
+
+    /// The channel of this listener's own heartbeats.
+    pub(super) fn own_channel(&self) -> String {
+        format!("{}~h:{}", self.prefix(), Uuid::from_bytes(self.publisher).simple())
+    }
+
+    /// Sends a heartbeat to this process's own listener.
+    pub(super) async fn beat(&self, number: u64) -> Result<()> {
+        let mut pipe = redis::pipe();
+        pipe.cmd("PUBLISH").arg(self.own_channel()).arg(number).ignore();
+        self.wire.run(pipe).await.map(|_| ())
+    }
+
+    pub(crate) fn pending(&self) -> Vec<(StampName, u64)> {
+        lock(&self.pending).names.iter().map(|(name, failure)| (name.clone(), *failure)).collect()
+    }
+
+    pub(crate) fn unsent(&self) -> u64 {
+        lock(&self.pending).names.len() as u64
+    }
+
+    pub(super) fn remember(&self, names: &[StampName]) {
+        let mut pending = lock(&self.pending);
+        pending.failures += 1;
+        let failure = pending.failures;
+        pending.names.extend(names.iter().map(|name| (name.clone(), failure)));
+        let mut collapse = |to: fn(&StampName) -> StampName| {
+            if pending.names.len() > MAX_PENDING {
+                pending.names = pending.names.keys().map(|name| (to(name), failure)).collect();
+            }
+            pending.names.len() > MAX_PENDING
+        };
+        if collapse(|name| name.family().unwrap_or_else(|| name.clone())) {
+            collapse(StampName::namespace);
+            tracing::warn!(
+                "too many unsent invalidations: the whole namespace is dropped when Redis is back"
+            );
+        }
+    }
+
+    pub(super) fn forget(&self, sent: &[(StampName, u64)]) {
+        let mut pending = lock(&self.pending);
+        for (name, failure) in sent {
+            if pending.names.get(name) == Some(failure) {
+                pending.names.remove(name);
+            }
+        }
+    }
+
+    /// Sends what could not be sent before. Names stay pending until Redis has confirmed them, so that no reader trusts
+    /// Redis meanwhile; sending one twice costs a miss.
+    pub(crate) async fn send_pending(&self) -> Result<()> {
+        let pending = self.pending();
+        if !pending.is_empty() {
+            let names: Vec<StampName> = pending.iter().map(|(name, _)| name.clone()).collect();
+            self.send(&names).await?;
+            self.forget(&pending);
+        }
+        Ok(())
+    }
+
+    fn publish(&self, pipe: &mut Pipeline, content: Content) {
+        let message = Message {
+            publisher: self.publisher,
+            sequence: self.sequence.fetch_add(1, Ordering::Relaxed),
+            sent: self.inbox.get().map_or(0, Inbox::wall),
+            content,
+        };
+        pipe.cmd("PUBLISH").arg(self.channel()).arg(message.encode()).ignore();
+    }
+
+    fn publish_names(&self, pipe: &mut Pipeline, names: &[StampName]) {
+        for part in names.chunks(NAMES_PER_MESSAGE) {
+            self.publish(pipe, Content::Names(part.to_vec()));
+        }
+    }
+
+    /// Removes tokens, then tells the others.
+    async fn send(&self, names: &[StampName]) -> Result<()> {
+        if mistake!(PublishFirst) {
+            let mut first = redis::pipe();
+            self.publish_names(&mut first, names);
+            self.wire.run(first).await?;
+        }
+        let mut pipe = redis::pipe();
+        unlink(&mut pipe, names);
+        if mistake!(PublishFirst) {
+            return self.wire.run(pipe).await.map(|_| ());
+        }
+        if !self.wire.in_order() {
+            // Nobody is told before every token is gone.
+            self.wire.run(std::mem::take(&mut pipe)).await?;
+        }
+        self.publish_names(&mut pipe, names);
+        self.wire.run(pipe).await.map(|_| ())
+    }
+
+    /// Removes tokens and tells the others; what fails is remembered.
+    ///
+    /// # Errors
+    /// Redis could not be reached.
+    pub(crate) async fn invalidate(&self, names: &[StampName]) -> Result<()> {
+        let sent = self.send(names).await;
+        if sent.is_err() {
+            self.remember(names);
+        }
+        sent
+    }
+
+    /// Removes the tokens of keys that match, and tells the others; when it fails the whole scope is remembered.
+    ///
+    /// # Errors
+    /// Redis could not be reached.
+    pub(crate) async fn invalidate_pattern(&self, scope: &str, pattern: &str) -> Result<()> {
+        let whole = [StampName::new(scope, "n")];
+        let sent = self.scan(scope, pattern).await;
+        if sent.is_err() {
+            self.remember(&whole);
+        }
+        sent
+    }
+
+    async fn scan(&self, scope: &str, pattern: &str) -> Result<()> {
+        let matching = format!("{scope}~k:{pattern}");
+        let mut cursor = b"0".to_vec();
+        let mut pipe = redis::pipe();
+        loop {
+            pipe.cmd("SCAN").arg(&cursor).arg("MATCH").arg(&matching).arg("COUNT").arg(KEYS_PER_SCAN);
+            let mut answers = self.wire.run(std::mem::take(&mut pipe)).await?.into_iter();
+            let Some(Value::Array(parts)) = answers.next() else { return Err(garbled()) };
+            let [Value::BulkString(next), Value::Array(found)] = &parts[..] else { return Err(garbled()) };
+            let found: Vec<&[u8]> = found
+                .iter()
+                .filter_map(|key| match key {
+                    Value::BulkString(key) => Some(key.as_slice()),
+                    _ => None,
+                })
+                .collect();
+            unlink(&mut pipe, &found);
+            cursor.clone_from(next);
+            if cursor == b"0" {
+                break;
+            }
+        }
+        if !pipe.is_empty() && !self.wire.in_order() {
+            self.wire.run(std::mem::take(&mut pipe)).await?;
+        }
+        let (scope, pattern) = (scope.to_owned(), pattern.to_owned());
+        self.publish(&mut pipe, Content::Pattern { scope, pattern });
+        self.wire.run(pipe).await.map(|_| ())
+    }
+
+    /// Takes in a message of the channel.
+    pub(crate) fn receive(&self, bytes: &[u8]) {
+        let Some(inbox) = self.inbox.get() else { return };
+        let Some(message) = Message::decode(bytes) else {
+            // Another version's: it may have invalidated anything.
+            inbox.gap();
+            return;
+        };
+        inbox.lag(std::time::Duration::from_millis(inbox.wall().saturating_sub(message.sent)));
+        if lock(&self.ears).hear(message.publisher, message.sequence) {
+            inbox.gap();
+        }
+        if message.publisher == self.publisher {
+            // This process invalidates its own by itself, after Redis did and before the write returns. A second time would
+            // end what was loaded since.
+            return;
+        }
+        match message.content {
+            Content::Names(names) => inbox.invalidated(&names),
+            Content::Pattern { scope, pattern } => inbox.pattern(&scope, &pattern),
+        }
+    }
+
+    /// Takes in an echo of the own heartbeat.
+    pub(super) fn echoed(&self) {
+        if lock(&self.ears).echo()
+            && let Some(inbox) = self.inbox.get()
+        {
+            inbox.gap();
+        }
+    }
+
+    /// The subscription is confirmed.
+    pub(crate) fn subscribed(&self) {
+        *lock(&self.ears) = Ears::default();
+        if let Some(inbox) = self.inbox.get() {
+            inbox.attached();
+        }
+    }
+
+    /// The subscription is lost.
+    pub(crate) fn unsubscribed(&self) {
+        if let Some(inbox) = self.inbox.get() {
+            inbox.detached();
+        }
+    }
+
+    /// Reads values and tokens in one round trip; creates tokens that are missing.
+    ///
+    /// # Errors
+    /// Redis could not be reached, or unsent invalidations could not be sent.
+    pub(crate) async fn read(&self, reads: &[SharedRead<'_>]) -> Result<Vec<SharedReply>> {
+        self.send_pending().await?;
+
+        // Names that several keys share are asked for once; each key's own comes with its creation.
+        let mut place: HashMap<&StampName, usize> = HashMap::new();
+        let mut shared: Vec<&StampName> = Vec::new();
+        for name in reads.iter().flat_map(|read| read.names.iter().skip(1)) {
+            place.entry(name).or_insert_with(|| {
+                shared.push(name);
+                shared.len() - 1
+            });
+        }
+        let ttl = reads.iter().map(|read| read.ttl).max().unwrap_or(0);
+
+        let mut pipe = redis::pipe();
+        let mget = pipe.cmd("MGET");
+        for read in reads {
+            mget.arg(read.key.as_str());
+        }
+        for name in &shared {
+            mget.arg(name.as_str());
+        }
+        let mut own: Vec<Token> = Vec::with_capacity(reads.len());
+        for read in reads {
+            let fresh = random_token();
+            own.push(fresh);
+            if let Some(name) = read.names.first() {
+                create(&mut pipe, name, &fresh, ttl);
+            }
+        }
+        let mut replies = self.wire.run(pipe).await?.into_iter();
+        let Some(Value::Array(mut values)) = replies.next() else { return Err(garbled()) };
+        if values.len() != reads.len() + shared.len() {
+            return Err(garbled());
+        }
+        for (i, reply) in replies.enumerate().take(own.len()) {
+            match as_token(&reply) {
+                Some(existing) => own[i] = existing,
+                None if mistake!(MissingTokenOk) => {
+                    if let Some(stored) = stored_token(&values[i]) {
+                        own[i] = stored;
+                    }
+                }
+                None => {}
+            }
+        }
+        let tails = values.split_off(reads.len());
+        let mut tokens: Vec<Option<Token>> = tails.iter().map(as_token).collect();
+        if tokens.contains(&None) {
+            self.create_missing(&shared, &mut tokens, ttl).await?;
+        }
+        reads
+            .iter()
+            .zip(values)
+            .zip(own)
+            .map(|((read, value), own)| {
+                let bytes = match value {
+                    Value::BulkString(bytes) => Some(Bytes::from(bytes)),
+                    _ => None,
+                };
+                let rest = read.names.iter().skip(1).map(|name| place.get(name).and_then(|at| tokens[*at]));
+                let tokens = std::iter::once(Some(own))
+                    .chain(rest)
+                    .collect::<Option<Vec<Token>>>()
+                    .ok_or_else(garbled)?;
+                Ok(SharedReply::new(bytes, tokens))
+            })
+            .collect()
+    }
+
+    /// A second round trip, only after an invalidation of a name that many keys share.
+    async fn create_missing(
+        &self,
+        names: &[&StampName],
+        tokens: &mut [Option<Token>],
+        ttl: u64,
+    ) -> Result<()> {
+        let missing: Vec<usize> = (0..names.len()).filter(|i| tokens[*i].is_none()).collect();
+        let mut pipe = redis::pipe();
+        let mut fresh = Vec::with_capacity(missing.len());
+        for i in &missing {
+            let token = random_token();
+            fresh.push(token);
+            create(&mut pipe, names[*i], &token, ttl);
+        }
+        let replies = self.wire.run(pipe).await?;
+        for ((i, fresh), reply) in missing.into_iter().zip(fresh).zip(replies) {
+            tokens[i] = Some(as_token(&reply).unwrap_or(fresh));
+        }
+        Ok(())
+    }
+
+    /// Stores values, and lets their tokens and the server's mark live longer than they do.
+    ///
+    /// # Errors
+    /// Redis could not be reached.
+    pub(crate) async fn write(&self, writes: &[SharedWrite<'_>]) -> Result<()> {
+        let mut pipe = redis::pipe();
+        let mut longest = 0;
+        let mut names: HashMap<&StampName, u64> = HashMap::new();
+        for write in writes {
+            let ttl = write.ttl.min(1 << 52);
+            pipe.cmd("SET").arg(write.key.as_str()).arg(&write.bytes[..]).arg("PX").arg(ttl).ignore();
+            longest = longest.max(ttl);
+            for name in write.names {
+                let longer = names.entry(name).or_default();
+                *longer = ttl.max(*longer);
+            }
+        }
+        let mut keep = |name: &str, ttl: u64| {
+            pipe.cmd("PEXPIRE").arg(name).arg(token_ttl(ttl)).arg("GT").ignore();
+        };
+        for (name, ttl) in names {
+            keep(name.as_str(), ttl);
+        }
+        keep(&format!("{}~run", self.prefix()), longest);
+        self.wire.run(pipe).await.map(|_| ())
+    }
+
+    /// Takes a lock, or tells how to wait for it.
+    ///
+    /// # Errors
+    /// Redis could not be reached.
+    pub(crate) async fn lock(&self, key: &Key, lease: u64) -> Result<Lock> {
+        let name = lock_key(key);
+        // Before asking: who gives it back meanwhile is heard.
+        let mut released = self.wait_for(&name);
+        let token = random_token();
+        let mut pipe = redis::pipe();
+        pipe.cmd("SET").arg(&name).arg(&token[..]).arg("NX").arg("PX").arg(lease.max(1));
+        match self.wire.run(pipe).await?.first() {
+            Some(Value::Nil) => Ok(Lock::Held(Box::pin(async move {
+                // The sender lives in the layer; when it is gone nobody waits any more.
+                let _ = released.changed().await;
+            }))),
+            Some(_) => Ok(Lock::Acquired(token)),
+            None => Err(garbled()),
+        }
+    }
+
+    fn wait_for(&self, name: &str) -> watch::Receiver<()> {
+        let mut waiting = lock(&self.waiting);
+        if waiting.len() > 1_000 {
+            waiting.retain(|_, sender| sender.receiver_count() > 0);
+        }
+        waiting.entry(name.to_owned()).or_insert_with(|| watch::Sender::new(())).subscribe()
+    }
+
+    /// Wakes who waits in this process for a lock that was given back.
+    pub(super) fn released(&self, name: &[u8]) {
+        let Ok(name) = std::str::from_utf8(name) else { return };
+        if let Some(sender) = lock(&self.waiting).remove(name) {
+            sender.send_replace(());
+        }
+    }
+
+    /// Gives a lock back.
+    ///
+    /// # Errors
+    /// Redis could not be reached, or allows no scripts; the lock ends with its lease.
+    pub(crate) async fn unlock(&self, key: &Key, token: Token) -> Result<()> {
+        let mut pipe = redis::pipe();
+        pipe.cmd("EVAL").arg(UNLOCK).arg(1).arg(lock_key(key)).arg(&token[..]).arg(self.lock_channel());
+        self.wire.run(pipe).await.map(|_| ())
+    }
+}
+
+/// The first token that stored bytes were written under: what the mistake of trusting a missing token needs.
+fn stored_token(value: &Value) -> Option<Token> {
+    match value {
+        Value::BulkString(bytes) => {
+            let (envelope, _) = crate::codec::Envelope::open(&Bytes::copy_from_slice(bytes))?;
+            envelope.stamps.first().map(|(_, token)| *token)
+        }
+        _ => None,
+    }
+}
