@@ -718,8 +718,14 @@ impl Chain {
         pause!();
         // Last: a reader that starts after the shared tokens are gone, and sees the old version here, would otherwise
         // store what it read before the write under the new version.
-        let skipped = mistake!(BumpFirst) || mistake!(NoOwnBump);
-        if !skipped {
+        if !mistake!(BumpFirst) {
+            self.end_here(names);
+        }
+    }
+
+    /// Counts the local versions of names up.
+    fn end_here(&self, names: &[StampName]) {
+        if !mistake!(NoOwnBump) {
             self.stamps.bump(names);
         }
     }

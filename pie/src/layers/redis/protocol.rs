@@ -147,11 +147,13 @@ where
     if id.is_some() && id.map(str::as_bytes) == stored {
         return Ok(());
     }
+    let mut end = redis::pipe();
+    end.cmd("UNLINK").arg(format!("{prefix}~n")).ignore();
+    run(end).await?;
+    // A trip of its own: the mark must not be there before the token is gone, whatever is lost on the way.
+    let Some(id) = id else { return Ok(()) };
     let mut begin = redis::pipe();
-    begin.cmd("UNLINK").arg(format!("{prefix}~n")).ignore();
-    if let Some(id) = id {
-        begin.cmd("SET").arg(&mark).arg(id).arg("PX").arg(MARK_TTL).ignore();
-    }
+    begin.cmd("SET").arg(&mark).arg(id).arg("PX").arg(MARK_TTL).ignore();
     run(begin).await.map(|_| ())
 }
 
@@ -446,6 +448,12 @@ impl<W: Wire> Protocol<W> {
         }
         let tails = values.split_off(reads.len());
         let mut tokens: Vec<Option<Token>> = tails.iter().map(as_token).collect();
+        // A missing token is a miss, also if the second trip finds one: between the two the server may have been replaced by
+        // one that remembers what this one had forgotten.
+        let missing: Vec<bool> = tokens.iter().map(Option::is_none).collect();
+        let is_whole = |read: &SharedRead<'_>| {
+            read.names.iter().skip(1).all(|name| place.get(name).is_some_and(|at| !missing[*at]))
+        };
         if tokens.contains(&None) {
             self.create_missing(&shared, &mut tokens, ttl).await?;
         }
@@ -455,7 +463,7 @@ impl<W: Wire> Protocol<W> {
             .zip(own)
             .map(|((read, value), own)| {
                 let bytes = match value {
-                    Value::BulkString(bytes) => Some(Bytes::from(bytes)),
+                    Value::BulkString(bytes) if is_whole(read) => Some(Bytes::from(bytes)),
                     _ => None,
                 };
                 let rest = read.names.iter().skip(1).map(|name| place.get(name).and_then(|at| tokens[*at]));

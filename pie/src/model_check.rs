@@ -1,0 +1,858 @@
+//! The model check: the shipped code of stamps, flights, chain and Redis protocol, run by a scheduler of our own over a
+//! Redis in memory that loses, delays and forgets.
+//!
+//! Two engines share one row. Each schedule draws a few readers, writers and setters, and then draws what happens next,
+//! again and again: a task takes a step (the code has `pause!()` where another thread could come in between), the server
+//! executes a command or loses it, a message arrives, a key is evicted, the server restarts from an old snapshot. Every
+//! read that begins after a write has to see it:
+//!
+//! - G1: after the write returned, in the writer's engine;
+//! - G2: after its invalidation was acknowledged, in any engine, past its memory;
+//! - G3: after its message arrived, or the engine subscribed again, in that engine.
+//!
+//! The suite has to find each of the mistakes in `mistake.rs`, or it would prove nothing.
+
+mod double;
+mod scheduler;
+
+use std::collections::{HashMap, HashSet};
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use self::double::{Double, Fate, PREFIX, Shared, World, lock};
+use self::scheduler::Scheduler;
+use crate::cache::chain::{Chain, ChainConfig, Got, Item, Peeked};
+use crate::cache::entry::{Payload, ValueCodec};
+use crate::cache::key::{Key, Lookup};
+use crate::cache::read::Loader;
+use crate::cache::rules::Rules;
+use crate::cache::stamps::StampName;
+use crate::cache::{
+    BoxFuture, CacheLayer, Entry, Inbox, Lock, Peek, SharedLayer, SharedRead, SharedReply, SharedWrite,
+};
+use crate::clock::{Clock, ManualClock};
+use crate::codec::{CodecId, Token};
+use crate::error::{Error, ErrorKind, Result};
+use crate::layers::redis::protocol::{Protocol, trust};
+use crate::mistake::{self, Mistake};
+use crate::task::stepped::pause;
+
+/// A memory layer without eviction: what mini-moka does besides storing is not what is checked here.
+#[derive(Debug, Default)]
+struct Map(Mutex<HashMap<u64, Entry>>);
+
+impl Map {
+    fn map(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Entry>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl CacheLayer for Map {
+    fn name(&self) -> &'static str {
+        "map"
+    }
+
+    fn peek(&self, key: Lookup<'_>) -> Peek {
+        self.map().get(&key.hash()).cloned().map_or(Peek::Miss, Peek::Hit)
+    }
+
+    fn get<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Entry>>> {
+        Box::pin(async move { Ok(self.map().get(&key.lookup().hash()).cloned()) })
+    }
+
+    fn set<'a>(&'a self, key: &'a Key, entry: &'a Entry) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            self.map().insert(key.lookup().hash(), entry.clone());
+            Ok(())
+        })
+    }
+
+    fn delete<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            self.map().remove(&key.lookup().hash());
+            Ok(())
+        })
+    }
+
+    fn clear(&self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            self.map().clear();
+            Ok(())
+        })
+    }
+
+    fn visit(&self, each: &mut dyn FnMut(&Entry)) -> bool {
+        self.map().values().for_each(each);
+        true
+    }
+}
+
+/// The Redis layer over the double.
+struct Layer(Arc<Protocol<Double>>);
+
+impl std::fmt::Debug for Layer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Layer")
+    }
+}
+
+impl CacheLayer for Layer {
+    fn name(&self) -> &'static str {
+        "double"
+    }
+
+    fn get<'a>(&'a self, _key: &'a Key) -> BoxFuture<'a, Result<Option<Entry>>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn set<'a>(&'a self, _key: &'a Key, _entry: &'a Entry) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn delete<'a>(&'a self, _key: &'a Key) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn clear(&self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn shared(&self) -> Option<&dyn SharedLayer> {
+        Some(self)
+    }
+}
+
+impl SharedLayer for Layer {
+    fn read<'a>(&'a self, reads: &'a [SharedRead<'a>]) -> BoxFuture<'a, Result<Vec<SharedReply>>> {
+        Box::pin(self.0.read(reads))
+    }
+
+    fn write<'a>(&'a self, writes: &'a [SharedWrite<'a>]) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.0.write(writes))
+    }
+
+    fn invalidate<'a>(&'a self, names: &'a [StampName]) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.0.invalidate(names))
+    }
+
+    fn invalidate_pattern<'a>(&'a self, scope: &'a str, pattern: &'a str) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.0.invalidate_pattern(scope, pattern))
+    }
+
+    fn listen(&self, inbox: Inbox) -> bool {
+        self.0.set_inbox(inbox);
+        true
+    }
+
+    fn lock<'a>(&'a self, key: &'a Key, lease: u64) -> BoxFuture<'a, Result<Lock>> {
+        Box::pin(self.0.lock(key, lease))
+    }
+
+    fn unlock<'a>(&'a self, key: &'a Key, lock: Token) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.0.unlock(key, lock))
+    }
+}
+
+static CODEC: ValueCodec = ValueCodec {
+    id: CodecId::Rows,
+    encode: |value| Some(value.downcast_ref::<u64>()?.to_le_bytes().to_vec()),
+    decode: |bytes| Some(payload(u64::from_le_bytes(bytes.try_into().ok()?))),
+    weigh: |_| 8,
+    tags: None,
+};
+
+/// A version of the row; some are "no such row".
+fn payload(version: u64) -> Payload {
+    Payload { value: Arc::new(version), empty: version.is_multiple_of(3) }
+}
+
+#[derive(Clone)]
+struct Engine {
+    id: usize,
+    chain: Arc<Chain>,
+    protocol: Arc<Protocol<Double>>,
+    world: Shared,
+    memory: Arc<Map>,
+}
+
+/// The layer of a chain that the test also holds.
+#[derive(Debug)]
+struct Held(Arc<Map>);
+
+impl CacheLayer for Held {
+    fn name(&self) -> &'static str {
+        "map"
+    }
+    fn peek(&self, key: Lookup<'_>) -> Peek {
+        self.0.peek(key)
+    }
+    fn get<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Entry>>> {
+        self.0.get(key)
+    }
+    fn set<'a>(&'a self, key: &'a Key, entry: &'a Entry) -> BoxFuture<'a, Result<()>> {
+        self.0.set(key, entry)
+    }
+    fn delete<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<()>> {
+        self.0.delete(key)
+    }
+    fn clear(&self) -> BoxFuture<'_, Result<()>> {
+        self.0.clear()
+    }
+    fn visit(&self, each: &mut dyn FnMut(&Entry)) -> bool {
+        self.0.visit(each)
+    }
+}
+
+/// How the row is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Plain,
+    /// Past the memory of the engine.
+    PastMemory,
+    Refresh,
+    /// By one process at a time.
+    Locked,
+}
+
+/// How a write invalidates the row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kill {
+    Key,
+    Family,
+    Tag,
+    Index,
+    Namespace,
+    Glob,
+    /// The new value is stored in place of the old one.
+    Set,
+}
+
+const KILLS: [Kill; 7] =
+    [Kill::Key, Kill::Family, Kill::Tag, Kill::Index, Kill::Namespace, Kill::Glob, Kill::Set];
+
+fn name(text: &str) -> StampName {
+    StampName::new(PREFIX, text)
+}
+
+struct Load {
+    world: Shared,
+    fails: bool,
+}
+
+impl Loader for Load {
+    fn load<'s>(&'s mut self, _wanted: &'s [usize]) -> BoxFuture<'s, Result<Vec<Payload>>> {
+        Box::pin(async move {
+            pause().await;
+            let version = {
+                let mut world = lock(&self.world);
+                world.loads += 1;
+                world.db
+            };
+            pause().await;
+            if self.fails {
+                return Err(Error::new(ErrorKind::Database, "the database says no"));
+            }
+            Ok(vec![payload(version)])
+        })
+    }
+
+    fn detached(&self, _wanted: &[usize]) -> Option<Box<dyn Loader>> {
+        Some(Box::new(Self { world: Arc::clone(&self.world), fails: self.fails }))
+    }
+}
+
+const TTL: Duration = Duration::from_millis(1_000);
+
+fn rules(way: Way) -> Rules {
+    let mut rules = Rules::new(TTL, Duration::ZERO, TTL);
+    rules.limits.stale = 100_000;
+    rules.limits.stale_if_error = 100_000;
+    rules.ahead = Some(800);
+    rules.refresh = way == Way::Refresh;
+    rules.skip_memory = way == Way::PastMemory;
+    rules.lease = (way == Way::Locked).then_some(1_000);
+    rules
+}
+
+impl Engine {
+    fn new(id: usize, world: &Shared, clock: &ManualClock) -> Self {
+        let protocol = Arc::new(Protocol::new(Double { world: Arc::clone(world), engine: id, probe: false }));
+        protocol.set_prefix(PREFIX);
+        let memory = Arc::new(Map::default());
+        let config = ChainConfig { bits: 10, ..ChainConfig::default() };
+        let layers: Vec<Arc<dyn CacheLayer>> =
+            vec![Arc::new(Held(Arc::clone(&memory))), Arc::new(Layer(Arc::clone(&protocol)))];
+        let chain = Chain::new(layers, Clock::from(clock), config);
+        protocol.subscribed();
+        Self { id, chain, protocol, world: Arc::clone(world), memory }
+    }
+
+    fn item(&self, way: Way) -> Arc<Item> {
+        let full = b"pie:user:1";
+        let key = Key::new(full, self.chain.stamps.hash(full), PREFIX, "user:1", "@0");
+        let names =
+            vec![name("k:user:1"), name("f:user"), name("i:users.status=a"), name("t:users"), name("n")];
+        Arc::new(Item { key, names, limits: rules(way).limits, codec: &CODEC })
+    }
+
+    /// The oldest version that a read beginning now may give.
+    fn floor(&self, way: Way) -> u64 {
+        let world = lock(&self.world);
+        let here = &world.connections[self.id];
+        match way {
+            Way::Plain | Way::Locked => here.returned.max(here.told),
+            Way::PastMemory => here.returned.max(here.told).max(world.acknowledged),
+            Way::Refresh => world.db,
+        }
+    }
+
+    async fn read(self, way: Way, fails: bool) {
+        let floor = self.floor(way);
+        let (item, rules) = (self.item(way), rules(way));
+        let mut loader = Load { world: Arc::clone(&self.world), fails };
+        let peeked = match way {
+            Way::Plain | Way::Locked => self.chain.peek(item.key.lookup(), &rules),
+            Way::PastMemory | Way::Refresh => Peeked::Miss,
+        };
+        let found = match peeked {
+            Peeked::Hit(found) => Some(Got::Found(found)),
+            Peeked::Aging(found) => {
+                let again = Box::new(Load { world: Arc::clone(&self.world), fails });
+                self.chain.refresh_later(Arc::clone(&item), rules, again);
+                Some(Got::Found(found))
+            }
+            Peeked::Miss => match self.chain.get(&[item], &rules, &mut loader).await {
+                Ok(mut all) => all.pop(),
+                Err(_) => return,
+            },
+        };
+        let version = match found {
+            Some(Got::Found(found)) => found.entry.value().downcast_ref::<u64>().copied(),
+            Some(Got::Loaded(payload)) => payload.value.downcast_ref::<u64>().copied(),
+            None => None,
+        };
+        let version = version.unwrap_or(0);
+        let mut world = lock(&self.world);
+        if version < floor {
+            world.violation =
+                Some(format!("a {way:?} read of engine {} gave {version}, after {floor} was due", self.id));
+        }
+        if way == Way::Refresh {
+            // It invalidated: what was committed when it began is seen from now on.
+            let here = &mut world.connections[self.id];
+            here.returned = here.returned.max(floor);
+        }
+    }
+
+    async fn write(self, kill: Kill) {
+        let version = {
+            let mut world = lock(&self.world);
+            world.db += 1;
+            world.db
+        };
+        pause().await;
+        lock(&self.world).connections[self.id].invalidating = version;
+        match kill {
+            Kill::Key => self.chain.invalidate(vec![name("k:user:1")]).await,
+            Kill::Family => self.chain.invalidate(vec![name("f:user")]).await,
+            Kill::Tag => self.chain.invalidate(vec![name("t:users")]).await,
+            Kill::Index => self.chain.invalidate(vec![name("i:users.status=a"), name("k:user:2")]).await,
+            Kill::Namespace => self.chain.invalidate(vec![name("n")]).await,
+            Kill::Glob => self.chain.invalidate_pattern(PREFIX, "us?r:[0-9]").await,
+            Kill::Set => {
+                let rules = rules(Way::Plain);
+                self.chain.put(vec![self.item(Way::Plain)], vec![payload(version)], &rules).await;
+            }
+        }
+        let mut world = lock(&self.world);
+        world.connections[self.id].returned = version;
+        drop(world);
+        self.acknowledge();
+    }
+
+    /// What returned and is not pending was acknowledged.
+    fn acknowledge(&self) {
+        if self.protocol.unsent() == 0 {
+            let mut world = lock(&self.world);
+            world.acknowledged = world.acknowledged.max(world.connections[0].returned.min(world.unlinked));
+        }
+    }
+
+    /// A program that reads the row itself, and stores it through a fence.
+    async fn fence(self) {
+        let item = self.item(Way::Plain);
+        let mut tickets = self.chain.tickets(std::slice::from_ref(&item)).await;
+        pause().await;
+        let version = lock(&self.world).db;
+        pause().await;
+        if let Some(ticket) = tickets.pop().flatten() {
+            self.chain.store_everywhere(vec![(item, payload(version), 1_000, ticket)]).await;
+        }
+    }
+
+    async fn reconnect(self) {
+        let probe = Double { world: Arc::clone(&self.world), engine: self.id, probe: true };
+        use crate::layers::redis::protocol::Wire;
+        let server = lock(&self.world).run;
+        if trust(PREFIX, |pipe| probe.run(pipe)).await.is_ok() {
+            {
+                let mut world = lock(&self.world);
+                if world.run != server {
+                    // The connection that was asked is as dead as its server.
+                    return;
+                }
+                world.connections[self.id].up = true;
+            }
+            let _ = self.protocol.send_pending().await;
+            self.acknowledge();
+        }
+    }
+}
+
+/// What a schedule draws besides the order of steps.
+#[derive(Debug)]
+struct Budget {
+    faults: u32,
+    evictions: u32,
+    restarts: u32,
+    drops: u32,
+    ticks: u32,
+    unsubscriptions: u32,
+}
+
+static TOLD: OnceLock<Option<u64>> = OnceLock::new();
+
+/// The schedule that is to be printed.
+fn seed_to_tell() -> Option<u64> {
+    std::env::var("PIE_MODEL_SEED").ok()?.parse().ok()
+}
+
+/// One schedule: the hash of everything that happened, and the violation, if any.
+#[allow(clippy::print_stderr, reason = "only where one schedule is asked for")]
+fn run(seed: u64) -> (u64, Option<String>) {
+    // One schedule again, step by step: `PIE_MODEL_SEED=41 cargo test model_check -- --nocapture`.
+    let told = *TOLD.get_or_init(seed_to_tell) == Some(seed);
+    let mut rng = Rng::with_seed(seed);
+    let mut trace = Trace(0xcbf2_9ce4_8422_2325);
+    let shards = if rng.u32(..5) == 0 { 2 } else { 1 };
+    let world: Shared = Arc::new(Mutex::new(World::new(shards)));
+    let clock = ManualClock::new();
+    let mut scheduler = Scheduler::new();
+    let engines = [Engine::new(0, &world, &clock), Engine::new(1, &world, &clock)];
+    let mut budget = Budget {
+        faults: rng.u32(..3),
+        evictions: rng.u32(..3),
+        restarts: u32::from(rng.u32(..3) == 0),
+        drops: rng.u32(..3),
+        ticks: rng.u32(..3),
+        unsubscriptions: rng.u32(..2),
+    };
+    trace.add(shards as u64);
+    // A set of tasks, by the low bits of their numbers, and of engines whose messages take long.
+    let slow = if rng.bool() { rng.u64(..) & rng.u64(..) } else { 0 };
+
+    // Warm or cold.
+    for engine in &engines {
+        if rng.bool() {
+            trace.add(1 + engine.id as u64);
+            scheduler.spawn(engine.clone().read(Way::Plain, false), false);
+            drain(&mut scheduler, &world, &engines);
+        }
+    }
+    lock(&world).save();
+
+    // Who takes part.
+    let writes = 1 + rng.usize(..2);
+    // Each after a while, so that others are in the middle of something.
+    let mut draw = |_| (KILLS[rng.usize(..KILLS.len())], rng.usize(..16));
+    let kills: Vec<(Kill, usize)> = (0..writes).map(&mut draw).collect();
+    for (kill, pauses) in &kills {
+        trace.add(100 + *kill as u64 + 10 * *pauses as u64);
+        if told {
+            eprintln!("writes with {kill:?}, {shards} shards");
+        }
+    }
+    let writer = engines[0].clone();
+    scheduler.spawn(
+        async move {
+            for (kill, pauses) in kills {
+                for _ in 0..pauses {
+                    pause().await;
+                }
+                writer.clone().write(kill).await;
+            }
+        },
+        false,
+    );
+    let mut actors = 2 + rng.usize(..4);
+    let mut phase = 0;
+    let spawn_some = |scheduler: &mut Scheduler, rng: &mut Rng, trace: &mut Trace| {
+        let engine = engines[rng.usize(..2)].clone();
+        let kind = rng.u32(..16);
+        let fails = rng.u32(..8) == 0;
+        if told {
+            eprintln!("  engine {} {kind} fails {fails}", engine.id);
+        }
+        trace.add(1_000 + u64::from(kind) * 4 + engine.id as u64 * 2 + u64::from(fails));
+        match kind {
+            0..8 => scheduler.spawn(engine.read(Way::Plain, fails), true),
+            8..11 => scheduler.spawn(engine.read(Way::PastMemory, fails), true),
+            11..13 => scheduler.spawn(engine.read(Way::Refresh, fails), true),
+            13 => scheduler.spawn(engine.read(Way::Locked, fails), true),
+            _ => scheduler.spawn(engine.fence(), true),
+        }
+    };
+
+    for _ in 0..3_000 {
+        if lock(&world).violation.is_some() {
+            break;
+        }
+        let mut choices: Vec<Choice> = Vec::with_capacity(16);
+        choices.extend(scheduler.runnable().into_iter().map(Choice::Step));
+        {
+            let world = lock(&world);
+            for at in 0..world.ops.len() {
+                choices.extend(world.fates(at, false).into_iter().map(|fate| Choice::Fate(at, fate)));
+            }
+            for engine in 0..2 {
+                if !world.connections[engine].queue.is_empty() {
+                    choices.push(Choice::Deliver(engine));
+                }
+            }
+        }
+        let nothing_goes_on = choices.is_empty();
+        // Some are slow, so that much may happen between two of their steps.
+        let quick: Vec<Choice> = choices.iter().copied().filter(|choice| !choice.is_slow(slow)).collect();
+        if !quick.is_empty() && rng.u32(..16) != 0 {
+            choices = quick;
+        }
+        if actors > 0 {
+            choices.push(Choice::Spawn);
+        }
+        // Trouble is rarer than progress.
+        if rng.u32(..4) == 0 || nothing_goes_on {
+            trouble(&mut choices, &budget, &world, &mut scheduler);
+        }
+        let unfinished = scheduler.unfinished();
+        let mends = |choice: &Choice| matches!(choice, Choice::Reconnect(_) | Choice::Subscribe(_));
+        if nothing_goes_on && unfinished == 0 && choices.iter().all(mends) {
+            // Everything has settled: what stays in the layers is read once more, twice.
+            phase += 1;
+            if phase > 2 {
+                break;
+            }
+            for engine in &engines {
+                let way = if phase == 1 { Way::Plain } else { Way::PastMemory };
+                scheduler.spawn(engine.clone().read(way, false), false);
+            }
+            continue;
+        }
+        if choices.is_empty() {
+            lock(&world).violation = Some(format!("{unfinished} tasks wait for ever"));
+            break;
+        }
+        let at = rng.usize(..choices.len());
+        let choice = choices.swap_remove(at);
+        trace.add(choice.number());
+        if told {
+            eprintln!("{choice:?} {}", lock(&world).describe(choice));
+        }
+        match choice {
+            Choice::Step(task) => scheduler.step(task),
+            Choice::Fate(op, fate) => {
+                if !matches!(fate, Fate::Execute(_)) {
+                    budget.faults -= 1;
+                }
+                lock(&world).happen(op, fate);
+            }
+            Choice::Deliver(engine) => deliver(&engines[engine], &world),
+            Choice::Spawn => {
+                actors -= 1;
+                spawn_some(&mut scheduler, &mut rng, &mut trace);
+            }
+            Choice::Evict(token) => {
+                budget.evictions -= 1;
+                let nth = rng.usize(..16);
+                trace.add(nth as u64);
+                lock(&world).evict(token, nth);
+            }
+            Choice::Forget(engine) => {
+                budget.evictions -= 1;
+                engines[engine].memory.map().clear();
+            }
+            Choice::FlushAll => {
+                budget.restarts -= 1;
+                lock(&world).flush_all();
+            }
+            Choice::Save => lock(&world).save(),
+            Choice::Restart => {
+                budget.restarts -= 1;
+                lock(&world).restart();
+                engines.iter().for_each(|engine| engine.protocol.unsubscribed());
+            }
+            Choice::Drop(task) => {
+                budget.drops -= 1;
+                scheduler.drop_task(task);
+            }
+            Choice::Fire(timer) => scheduler.fire(timer),
+            Choice::Tick => {
+                budget.ticks -= 1;
+                clock.advance(Duration::from_millis(850));
+            }
+            Choice::Reconnect(engine) => {
+                scheduler.spawn(engines[engine].clone().reconnect(), false);
+            }
+            Choice::Unsubscribe(engine) => {
+                budget.unsubscriptions -= 1;
+                let mut locked = lock(&world);
+                locked.connections[engine].subscribed = false;
+                locked.connections[engine].queue.clear();
+                drop(locked);
+                engines[engine].protocol.unsubscribed();
+            }
+            Choice::Subscribe(engine) => {
+                let mut locked = lock(&world);
+                let unlinked = locked.unlinked;
+                let here = &mut locked.connections[engine];
+                here.subscribed = true;
+                here.told = here.told.max(unlinked);
+                drop(locked);
+                engines[engine].protocol.subscribed();
+            }
+        }
+        engines[0].acknowledge();
+    }
+    let mut world = lock(&world);
+    let mut violation = world.violation.take();
+    if violation.is_none() && phase < 3 {
+        violation = Some(format!("no end in sight, with {} tasks unfinished", scheduler.unfinished()));
+    }
+    drop(world);
+    (trace.0, violation)
+}
+
+/// Adds what can go wrong, and what mends it.
+fn trouble(choices: &mut Vec<Choice>, budget: &Budget, world: &Shared, scheduler: &mut Scheduler) {
+    let world = lock(world);
+    if budget.faults > 0 {
+        for at in 0..world.ops.len() {
+            let fates = world.fates(at, true).into_iter().filter(|fate| !matches!(fate, Fate::Execute(_)));
+            choices.extend(fates.map(|fate| Choice::Fate(at, fate)));
+        }
+    }
+    if budget.evictions > 0 {
+        choices.extend([Choice::Evict(true), Choice::Evict(false), Choice::Forget(0), Choice::Forget(1)]);
+    }
+    if budget.restarts > 0 {
+        choices.extend([Choice::Restart, Choice::Restart, Choice::FlushAll, Choice::Save]);
+    }
+    if budget.ticks > 0 {
+        choices.push(Choice::Tick);
+    }
+    if budget.drops > 0 {
+        choices.extend(scheduler.droppable().into_iter().map(Choice::Drop));
+    }
+    choices.extend((0..scheduler.timers()).map(Choice::Fire));
+    for engine in 0..2 {
+        let here = &world.connections[engine];
+        if !here.up {
+            choices.push(Choice::Reconnect(engine));
+        }
+        if !here.subscribed {
+            choices.push(Choice::Subscribe(engine));
+        } else if budget.unsubscriptions > 0 {
+            choices.push(Choice::Unsubscribe(engine));
+        }
+    }
+}
+
+/// What happens next.
+#[derive(Debug, Clone, Copy)]
+enum Choice {
+    Step(usize),
+    Fate(usize, Fate),
+    Deliver(usize),
+    Spawn,
+    Evict(bool),
+    Forget(usize),
+    FlushAll,
+    Save,
+    Restart,
+    Drop(usize),
+    Fire(usize),
+    Tick,
+    Reconnect(usize),
+    Unsubscribe(usize),
+    Subscribe(usize),
+}
+
+impl Choice {
+    fn is_slow(self, slow: u64) -> bool {
+        match self {
+            Self::Step(task) => slow >> (task % 32) & 1 == 1,
+            Self::Deliver(engine) => slow >> (32 + engine) & 1 == 1,
+            _ => false,
+        }
+    }
+
+    fn number(self) -> u64 {
+        match self {
+            Self::Step(task) => task as u64,
+            Self::Fate(op, Fate::Execute(shard)) => 1_000 + op as u64 * 10 + shard as u64,
+            Self::Fate(op, Fate::LostBefore) => 2_000 + op as u64,
+            Self::Fate(op, Fate::LostAfter) => 3_000 + op as u64,
+            Self::Fate(op, Fate::Late) => 4_000 + op as u64,
+            Self::Deliver(engine) => 5_000 + engine as u64,
+            Self::Spawn => 5_010,
+            Self::Evict(token) => 5_020 + u64::from(token),
+            Self::Forget(engine) => 5_030 + engine as u64,
+            Self::FlushAll => 5_040,
+            Self::Save => 5_050,
+            Self::Restart => 5_060,
+            Self::Drop(task) => 6_000 + task as u64,
+            Self::Fire(timer) => 7_000 + timer as u64,
+            Self::Tick => 5_070,
+            Self::Reconnect(engine) => 5_080 + engine as u64,
+            Self::Unsubscribe(engine) => 5_090 + engine as u64,
+            Self::Subscribe(engine) => 5_100 + engine as u64,
+        }
+    }
+}
+
+/// A hash of everything that happened (FNV-1a, by words).
+struct Trace(u64);
+
+impl Trace {
+    fn add(&mut self, number: u64) {
+        self.0 = (self.0 ^ number).wrapping_mul(0x0100_0000_01b3).rotate_left(5);
+    }
+}
+
+fn deliver(engine: &Engine, world: &Shared) {
+    let mut locked = lock(world);
+    let here = &mut locked.connections[engine.id];
+    let Some((bytes, version)) = here.queue.pop_front() else { return };
+    drop(locked);
+    engine.protocol.receive(&bytes);
+    // Only now: it has arrived.
+    let mut locked = lock(world);
+    let here = &mut locked.connections[engine.id];
+    here.told = here.told.max(version);
+}
+
+/// Runs everything to its end, in order.
+fn drain(scheduler: &mut Scheduler, world: &Shared, engines: &[Engine; 2]) {
+    loop {
+        if let Some(task) = scheduler.runnable().first() {
+            scheduler.step(*task);
+            continue;
+        }
+        let mut locked = lock(world);
+        if locked.ops.is_empty() {
+            drop(locked);
+            break;
+        }
+        let fate = locked.fates(0, false)[0];
+        locked.happen(0, fate);
+    }
+    for engine in engines {
+        while !lock(world).connections[engine.id].queue.is_empty() {
+            deliver(engine, world);
+        }
+    }
+}
+
+/// How many schedules are run: more with `PIE_MODEL_SCHEDULES`.
+fn wanted() -> u64 {
+    std::env::var("PIE_MODEL_SCHEDULES").ok().and_then(|text| text.parse().ok()).unwrap_or(1_010_000)
+}
+
+#[test]
+fn one_schedule_again() {
+    if let Some(seed) = *TOLD.get_or_init(seed_to_tell) {
+        assert_eq!(run(seed).1, None);
+    }
+}
+
+#[test]
+#[allow(clippy::print_stderr, reason = "the count is part of what the test shows")]
+fn no_read_is_stale_in_a_million_interleavings() {
+    let (wanted, threads) = (wanted(), std::thread::available_parallelism().map_or(2, usize::from));
+    let next = AtomicU64::new(0);
+    let distinct: Vec<Mutex<HashSet<u64>>> = (0..64).map(|_| Mutex::default()).collect();
+    let failures = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= wanted || !failures.lock().expect("not poisoned").is_empty() {
+                        return;
+                    }
+                    let (trace, violation) = run(seed);
+                    distinct[(trace % 64) as usize].lock().expect("not poisoned").insert(trace);
+                    if let Some(violation) = violation {
+                        failures.lock().expect("not poisoned").push((seed, violation));
+                    }
+                }
+            });
+        }
+    });
+    let failures = failures.into_inner().expect("not poisoned");
+    assert!(failures.is_empty(), "seed and violation: {failures:#?}");
+    let distinct: usize = distinct.iter().map(|part| part.lock().expect("not poisoned").len()).sum();
+    eprintln!("model check: {wanted} schedules, {distinct} distinct interleavings, no stale read");
+    assert!(distinct as u64 >= wanted.min(1_000_000), "only {distinct} of {wanted} schedules are distinct");
+}
+
+const MISTAKES: [Mistake; 15] = [
+    Mistake::LateSnapshot,
+    Mistake::LateToken,
+    Mistake::MissingTokenOk,
+    Mistake::BumpFirst,
+    Mistake::NoOwnBump,
+    Mistake::PublishFirst,
+    Mistake::JoinAny,
+    Mistake::JoinNoToken,
+    Mistake::NoRunCheck,
+    Mistake::NoReconnectBump,
+    Mistake::SetWithoutBump,
+    Mistake::GlobIgnoresFlights,
+    Mistake::StaleAcrossBump,
+    Mistake::TagFoldedAway,
+    Mistake::BackfillWithoutSnapshot,
+];
+
+#[test]
+#[allow(clippy::print_stderr, reason = "how soon each is found is part of what the test shows")]
+fn each_mistake_is_found() {
+    const MOST: u64 = 400_000;
+    let next = AtomicUsize::new(0);
+    let report = Mutex::new(String::new());
+    let missed = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
+            scope.spawn(|| {
+                while let Some(made) = MISTAKES.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    mistake::make(Some(*made));
+                    let found = (0..MOST).find_map(|seed| run(seed).1.map(|violation| (seed, violation)));
+                    mistake::make(None);
+                    match found {
+                        Some((seed, violation)) => {
+                            let mut report = report.lock().expect("not poisoned");
+                            let _ = writeln!(report, "{made:?}: schedule {seed}: {violation}");
+                        }
+                        None => missed.lock().expect("not poisoned").push(*made),
+                    }
+                }
+            });
+        }
+    });
+    eprintln!("{}", report.into_inner().expect("not poisoned"));
+    let missed = missed.into_inner().expect("not poisoned");
+    assert!(missed.is_empty(), "not found in {MOST} schedules: {missed:?}");
+}

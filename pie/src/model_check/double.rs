@@ -1,0 +1,367 @@
+//! A Redis in memory: the commands that pie sends, executed when the scheduler says so, or not at all, or too late.
+
+use std::collections::{HashMap, VecDeque};
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use redis::{Arg, Cmd, Pipeline, Value};
+use tokio::sync::oneshot;
+
+use crate::cache::glob;
+use crate::error::{Error, ErrorKind, Result};
+use crate::layers::redis::protocol::Wire;
+
+pub(super) const PREFIX: &str = "pie:";
+
+type Bytes = Vec<u8>;
+
+/// One key of one command: what one shard executes by itself.
+#[derive(Debug, Clone)]
+struct Unit {
+    command: usize,
+    /// The place of the key among the command's keys.
+    place: usize,
+    shard: usize,
+}
+
+/// A pipeline on its way.
+pub(super) struct Op {
+    engine: usize,
+    commands: Vec<Vec<Bytes>>,
+    answers: Vec<Vec<Value>>,
+    units: Vec<Unit>,
+    reply: Option<oneshot::Sender<Result<Vec<Value>>>>,
+    /// The version of the write that the engine was invalidating when it was sent.
+    version: u64,
+    unlinks: bool,
+}
+
+/// What the scheduler lets happen to a pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// One shard executes its part; the answer comes when all did.
+    Execute(usize),
+    /// The connection is lost before anything was executed.
+    LostBefore,
+    /// It is executed, and the answer is lost.
+    LostAfter,
+    /// It takes longer than its time budget: the caller gives up, and it is executed later.
+    Late,
+}
+
+/// What one engine has of the server.
+#[derive(Default)]
+pub(super) struct Connection {
+    pub(super) up: bool,
+    pub(super) subscribed: bool,
+    /// Messages, each with the version it tells of.
+    pub(super) queue: VecDeque<(Bytes, u64)>,
+    /// The version of the write that is being invalidated.
+    pub(super) invalidating: u64,
+    /// What the messages that arrived told.
+    pub(super) told: u64,
+    /// What writes through the engine returned.
+    pub(super) returned: u64,
+}
+
+/// The server, the database and everything in between.
+pub(super) struct World {
+    map: HashMap<Bytes, Bytes>,
+    snapshot: HashMap<Bytes, Bytes>,
+    /// Which server this is.
+    pub(super) run: u64,
+    pub(super) ops: Vec<Op>,
+    pub(super) connections: [Connection; 2],
+    /// The row.
+    pub(super) db: u64,
+    /// The newest version whose invalidation was executed.
+    pub(super) unlinked: u64,
+    /// The newest version whose invalidation was acknowledged.
+    pub(super) acknowledged: u64,
+    pub(super) shards: usize,
+    pub(super) loads: u64,
+    pub(super) violation: Option<String>,
+}
+
+pub(super) type Shared = Arc<Mutex<World>>;
+
+pub(super) fn lock(world: &Shared) -> MutexGuard<'_, World> {
+    world.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The wire of one engine.
+pub(super) struct Double {
+    pub(super) world: Shared,
+    pub(super) engine: usize,
+    /// Whether this is a new connection that is not trusted yet.
+    pub(super) probe: bool,
+}
+
+fn down() -> Error {
+    Error::new(ErrorKind::Layer, "the connection is lost")
+}
+
+fn words(command: &Cmd) -> Vec<Bytes> {
+    command
+        .args_iter()
+        .filter_map(|arg| match arg {
+            Arg::Simple(bytes) => Some(bytes.to_vec()),
+            _ => None,
+        })
+        .collect()
+}
+
+fn keys(command: &[Bytes]) -> Vec<&Bytes> {
+    match &command[0][..] {
+        b"MGET" | b"UNLINK" => command[1..].iter().collect(),
+        b"EVAL" => vec![&command[3]],
+        _ => command.get(1).into_iter().collect(),
+    }
+}
+
+/// Whether the pipeline leaves the answer of a command out.
+fn ignored(command: &[Bytes]) -> bool {
+    match &command[0][..] {
+        b"UNLINK" | b"PUBLISH" | b"PEXPIRE" => true,
+        b"SET" => !command.iter().any(|word| word == b"NX"),
+        _ => false,
+    }
+}
+
+impl Wire for Double {
+    #[allow(clippy::manual_async_fn, reason = "the future has to be `Send`, which only this form can say")]
+    fn run(&self, pipe: Pipeline) -> impl Future<Output = Result<Vec<Value>>> + Send {
+        async move {
+            let answer = {
+                let mut world = lock(&self.world);
+                if !world.connections[self.engine].up && !self.probe {
+                    return Err(down());
+                }
+                let commands: Vec<Vec<Bytes>> = pipe.cmd_iter().map(words).collect();
+                world.send(self.engine, commands)
+            };
+            answer.await.unwrap_or_else(|_| Err(down()))
+        }
+    }
+
+    fn in_order(&self) -> bool {
+        lock(&self.world).shards == 1
+    }
+}
+
+impl World {
+    pub(super) fn new(shards: usize) -> Self {
+        Self {
+            map: HashMap::new(),
+            snapshot: HashMap::new(),
+            run: 1,
+            ops: Vec::new(),
+            connections: [
+                Connection { up: true, subscribed: true, ..Connection::default() },
+                Connection { up: true, subscribed: true, ..Connection::default() },
+            ],
+            db: 1,
+            unlinked: 0,
+            acknowledged: 0,
+            shards,
+            loads: 0,
+            violation: None,
+        }
+    }
+
+    fn shard(&self, key: &[u8]) -> usize {
+        key.iter().fold(0, |sum: usize, byte| sum.wrapping_mul(31).wrapping_add(usize::from(*byte)))
+            % self.shards
+    }
+
+    fn send(&mut self, engine: usize, commands: Vec<Vec<Bytes>>) -> oneshot::Receiver<Result<Vec<Value>>> {
+        let (send, receive) = oneshot::channel();
+        let mut units = Vec::new();
+        for (command, words) in commands.iter().enumerate() {
+            for (place, key) in keys(words).into_iter().enumerate() {
+                units.push(Unit { command, place, shard: self.shard(key) });
+            }
+        }
+        let answers = commands.iter().map(|words| vec![Value::Nil; keys(words).len()]).collect();
+        let unlinks = commands.iter().any(|words| words[0] == b"UNLINK");
+        let version = self.connections[engine].invalidating;
+        self.ops.push(Op { engine, commands, answers, units, reply: Some(send), version, unlinks });
+        receive
+    }
+
+    /// What may happen to a pipeline.
+    pub(super) fn fates(&self, at: usize, faults: bool) -> Vec<Fate> {
+        let op = &self.ops[at];
+        let mut shards: Vec<usize> = op.units.iter().map(|unit| unit.shard).collect();
+        shards.sort_unstable();
+        shards.dedup();
+        let mut fates: Vec<Fate> = shards.into_iter().map(Fate::Execute).collect();
+        if faults && op.reply.is_some() {
+            fates.extend([Fate::LostBefore, Fate::LostAfter, Fate::Late]);
+        }
+        fates
+    }
+
+    /// A pipeline in words.
+    pub(super) fn describe(&self, choice: super::Choice) -> String {
+        let super::Choice::Fate(at, _) = choice else { return String::new() };
+        let op = &self.ops[at];
+        let word =
+            |word: &Bytes| String::from_utf8_lossy(&word[..word.len().min(18)]).escape_debug().to_string();
+        let command = |words: &Vec<Bytes>| words.iter().map(word).collect::<Vec<_>>().join(" ");
+        let commands: Vec<String> = op.commands.iter().map(command).collect();
+        format!("engine {} for {}: {}", op.engine, op.version, commands.join("; "))
+    }
+
+    /// Lets it happen.
+    pub(super) fn happen(&mut self, at: usize, fate: Fate) {
+        match fate {
+            Fate::Execute(shard) => {
+                self.execute(at, Some(shard));
+                if self.ops[at].units.is_empty() {
+                    let mut op = self.ops.remove(at);
+                    if let Some(reply) = op.reply.take() {
+                        // Whoever waited may have gone.
+                        let _ = reply.send(Ok(assemble(&op)));
+                    }
+                }
+            }
+            Fate::LostBefore => {
+                let op = self.ops.remove(at);
+                self.fail(op);
+            }
+            Fate::LostAfter => {
+                self.execute(at, None);
+                let op = self.ops.remove(at);
+                self.fail(op);
+            }
+            Fate::Late => {
+                let engine = self.ops[at].engine;
+                if let Some(reply) = self.ops[at].reply.take() {
+                    let _ = reply.send(Err(down()));
+                }
+                self.connections[engine].up = false;
+            }
+        }
+    }
+
+    fn fail(&mut self, mut op: Op) {
+        if let Some(reply) = op.reply.take() {
+            let _ = reply.send(Err(down()));
+        }
+        self.connections[op.engine].up = false;
+    }
+
+    fn execute(&mut self, at: usize, shard: Option<usize>) {
+        let (now, later): (Vec<Unit>, Vec<Unit>) = std::mem::take(&mut self.ops[at].units)
+            .into_iter()
+            .partition(|unit| shard.is_none_or(|shard| unit.shard == shard));
+        for unit in now {
+            let words = self.ops[at].commands[unit.command].clone();
+            let (engine, version) = (self.ops[at].engine, self.ops[at].version);
+            let key = keys(&words)[unit.place].clone();
+            let answer = self.command(&words, &key, engine, version);
+            self.ops[at].answers[unit.command][unit.place] = answer;
+        }
+        if later.is_empty() && self.ops[at].unlinks {
+            self.unlinked = self.unlinked.max(self.ops[at].version);
+        }
+        self.ops[at].units = later;
+    }
+
+    fn command(&mut self, words: &[Bytes], key: &Bytes, engine: usize, version: u64) -> Value {
+        let stored = |map: &HashMap<Bytes, Bytes>| {
+            map.get(key).map_or(Value::Nil, |value| Value::BulkString(value.clone()))
+        };
+        match &words[0][..] {
+            b"INFO" => Value::BulkString(format!("# Server\r\nrun_id:{}\r\n", self.run).into_bytes()),
+            b"GET" | b"MGET" => stored(&self.map),
+            b"SET" => {
+                let old = stored(&self.map);
+                let only_new = words.iter().any(|word| word == b"NX");
+                if !only_new || old == Value::Nil {
+                    self.map.insert(key.clone(), words[2].clone());
+                }
+                let taken = words.iter().any(|word| word == b"GET");
+                match (only_new, taken, old) {
+                    (true, true, old) => old,
+                    (true, false, Value::Nil) | (false, ..) => Value::Okay,
+                    (true, false, _) => Value::Nil,
+                }
+            }
+            b"UNLINK" => {
+                self.map.remove(key);
+                Value::Int(1)
+            }
+            b"PEXPIRE" => Value::Int(1),
+            b"PUBLISH" => {
+                if key.ends_with(b"~m") {
+                    for (to, connection) in self.connections.iter_mut().enumerate() {
+                        // The sender knows its own writes when they return.
+                        let told = if to == engine { 0 } else { version };
+                        if connection.subscribed {
+                            connection.queue.push_back((words[2].clone(), told));
+                        }
+                    }
+                }
+                Value::Int(1)
+            }
+            b"SCAN" => {
+                let pattern = &words[3];
+                let found = self.map.keys().filter(|key| glob::matches(pattern, key));
+                let found = found.map(|key| Value::BulkString(key.clone())).collect();
+                Value::Array(vec![Value::BulkString(b"0".to_vec()), Value::Array(found)])
+            }
+            b"EVAL" => {
+                if self.map.get(key).is_some_and(|lock| *lock == words[4]) {
+                    self.map.remove(key);
+                }
+                Value::Int(1)
+            }
+            other => {
+                self.violation = Some(format!("an unknown command: {}", String::from_utf8_lossy(other)));
+                Value::Nil
+            }
+        }
+    }
+
+    /// Loses a key, as an eviction does: the nth of those with or without a `~`.
+    pub(super) fn evict(&mut self, token: bool, nth: usize) {
+        let mut keys: Vec<&Bytes> = self.map.keys().filter(|key| key.contains(&b'~') == token).collect();
+        keys.sort_unstable();
+        if let Some(key) = keys.get(nth % keys.len().max(1)).map(|key| (*key).clone()) {
+            self.map.remove(&key);
+        }
+    }
+
+    pub(super) fn flush_all(&mut self) {
+        self.map.clear();
+    }
+
+    pub(super) fn save(&mut self) {
+        self.snapshot = self.map.clone();
+    }
+
+    /// Ends the server, and starts another from what was saved.
+    pub(super) fn restart(&mut self) {
+        self.map = self.snapshot.clone();
+        self.run += 1;
+        for op in std::mem::take(&mut self.ops) {
+            self.fail(op);
+        }
+        for connection in &mut self.connections {
+            connection.up = false;
+            connection.subscribed = false;
+            connection.queue.clear();
+        }
+    }
+}
+
+fn assemble(op: &Op) -> Vec<Value> {
+    let kept = op.commands.iter().zip(&op.answers).filter(|(words, _)| !ignored(words));
+    kept.map(|(words, answers)| match &words[0][..] {
+        b"MGET" => Value::Array(answers.clone()),
+        _ => answers[0].clone(),
+    })
+    .collect()
+}
