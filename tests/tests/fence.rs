@@ -4,18 +4,12 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use pie::cache::BoxFuture;
-use pie::database::{
-    Database, DatabaseOptions, RawRows, RawStatement, Row, Session, Sqlite, Transaction, Written,
-};
-use pie::model::Schema;
-use pie::plan::{ReadPlan, WritePlan};
+use pie::database::{DatabaseOptions, Sqlite};
 use pie::prelude::*;
 use pie::{CacheConfig, Memory, RedisConfig};
+use pie_tests::gated::{Gate, Gated};
 use pie_tests::{redis_server, unique};
-use tokio::sync::Notify;
 
 #[derive(Debug, Clone, PartialEq, Model)]
 #[cached(ttl = "5m", tags("users"))]
@@ -26,78 +20,22 @@ struct User {
     name: String,
 }
 
-/// SQLite, with a gate behind a read: the values are read, and wait to be given back.
-#[derive(Debug)]
-struct Gated {
-    inner: Sqlite,
-    gate: Arc<Gate>,
-}
-
-#[derive(Debug, Default)]
-struct Gate {
-    closed: AtomicBool,
-    read: Notify,
-    open: Notify,
-}
-
-struct GatedSession(Box<dyn Session>, Arc<Gate>);
-
-impl Session for GatedSession {
-    fn read<'a>(&'a mut self, plan: &'a ReadPlan) -> BoxFuture<'a, pie::Result<Vec<Row>>> {
-        Box::pin(async move {
-            let rows = self.0.read(plan).await;
-            if self.1.closed.swap(false, Ordering::SeqCst) {
-                self.1.read.notify_one();
-                self.1.open.notified().await;
-            }
-            rows
-        })
-    }
-
-    fn write<'a>(&'a mut self, plan: &'a WritePlan) -> BoxFuture<'a, pie::Result<Written>> {
-        self.0.write(plan)
-    }
-
-    fn raw<'a>(&'a mut self, statement: &'a RawStatement) -> BoxFuture<'a, pie::Result<RawRows>> {
-        self.0.raw(statement)
-    }
-}
-
-impl Database for Gated {
-    fn name(&self) -> &'static str {
-        "gated SQLite"
-    }
-
-    fn session(&self) -> Box<dyn Session> {
-        Box::new(GatedSession(self.inner.session(), Arc::clone(&self.gate)))
-    }
-
-    fn begin(&self) -> BoxFuture<'_, pie::Result<Box<dyn Transaction>>> {
-        self.inner.begin()
-    }
-
-    fn create_table(&self, schema: &'static Schema) -> BoxFuture<'_, pie::Result<()>> {
-        self.inner.create_table(schema)
-    }
-
-    fn max_values(&self) -> usize {
-        self.inner.max_values()
-    }
-
-    fn close(&self) -> BoxFuture<'_, ()> {
-        self.inner.close()
-    }
-}
-
 /// Every way to invalidate the row, after the row has changed.
-const WAYS: [&str; 8] =
-    ["update", "update by filter", "raw", "transaction", "key", "tag", "clear", "refresh"];
+const WAYS: [&str; 10] = [
+    "update",
+    "update by filter",
+    "raw",
+    "transaction",
+    "key",
+    "tag",
+    "clear",
+    "refresh",
+    "family",
+    "pattern",
+];
 
-async fn change(engine: &Engine, database: &Sqlite, way: &str, name: &str) -> pie::Result<()> {
-    let past_pie = async || {
-        let update = sqlx::query("UPDATE users SET name = ?").bind(name.to_owned());
-        update.execute(database.pool()).await.expect("writes");
-    };
+async fn change(engine: &Engine, database: &Gated, way: &str, name: &str) -> pie::Result<()> {
+    let past_pie = || async move { database.past_pie(&format!("UPDATE users SET name = '{name}'")).await };
     match way {
         "update" => drop(User::update_by_id(engine, 1).name(name).await?),
         "update by filter" => drop(User::query(engine).update().set(User::NAME, name).await?),
@@ -119,6 +57,14 @@ async fn change(engine: &Engine, database: &Sqlite, way: &str, name: &str) -> pi
             past_pie().await;
             engine.cache().clear().await?;
         }
+        "family" => {
+            past_pie().await;
+            engine.cache().delete_by_pattern("user:*").await?;
+        }
+        "pattern" => {
+            past_pie().await;
+            engine.cache().delete_by_pattern("us[de]r:?").await?;
+        }
         _ => {
             past_pie().await;
             User::find_by_id(engine, 1).refresh().await?;
@@ -132,8 +78,8 @@ async fn race(redis: Option<u16>) -> pie::Result<()> {
     let url = format!("sqlite://{}", folder.path().join("test.db").display());
     let inner = Sqlite::open(&url, DatabaseOptions::default()).await?;
     let gate = Arc::new(Gate::default());
-    let database = Arc::new(Gated { inner: inner.clone(), gate: Arc::clone(&gate) });
-    let mut builder = Engine::builder().database(database).memory(Memory::default());
+    let database = Gated::new(inner, &gate);
+    let mut builder = Engine::builder().database(Arc::new(database.clone())).memory(Memory::default());
     if let Some(port) = redis {
         let budget = std::time::Duration::from_secs(5);
         builder = builder
@@ -147,15 +93,16 @@ async fn race(redis: Option<u16>) -> pie::Result<()> {
 
     for (round, way) in WAYS.iter().enumerate() {
         engine.cache().clear().await?;
-        gate.closed.store(true, Ordering::SeqCst);
+        gate.begun();
+        gate.close_for(1);
         let reader = tokio::spawn({
             let engine = engine.clone();
             async move { User::find_by_id(&engine, 1).required().await }
         });
-        gate.read.notified().await;
+        gate.until_begun(1).await;
         let name = format!("new {round}");
-        change(&engine, &inner, way, &name).await?;
-        gate.open.notify_one();
+        change(&engine, &database, way, &name).await?;
+        gate.let_one_go();
         let held = reader.await.expect("runs")?;
         assert_ne!(held.name, name, "the held load began before the write");
         engine.cache().flush().await;

@@ -1,4 +1,4 @@
-//! `ttl`, `jitter`, `empty_ttl`, `tags`, `enabled`: what `#[cached(...)]` on a struct says.
+//! `ttl`, `jitter`, `empty_ttl`, `stale`, `tags` and the rest: what `#[cached(...)]` on a struct says.
 
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
@@ -9,7 +9,21 @@ use super::duration;
 use super::errors::Errors;
 use super::suggest;
 
-const KEYS: [&str; 5] = ["ttl", "jitter", "empty_ttl", "tags", "enabled"];
+const KEYS: [&str; 13] = [
+    "ttl",
+    "jitter",
+    "empty_ttl",
+    "stale",
+    "stale_if_error",
+    "refresh_ahead",
+    "soft_timeout",
+    "timeout",
+    "max_age",
+    "lock",
+    "max_loads",
+    "tags",
+    "enabled",
+];
 
 /// A checked policy; durations in milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +32,36 @@ pub(crate) struct PolicyIr {
     pub(crate) ttl: Option<u64>,
     pub(crate) jitter: Option<u64>,
     pub(crate) empty_ttl: Option<u64>,
+    pub(crate) stale: Option<u64>,
+    pub(crate) stale_if_error: Option<u64>,
+    /// In thousandths.
+    pub(crate) refresh_ahead: Option<u16>,
+    pub(crate) soft_timeout: Option<u64>,
+    pub(crate) timeout: Option<u64>,
+    pub(crate) max_age: Option<u64>,
+    pub(crate) lock: Option<bool>,
+    pub(crate) max_loads: Option<u32>,
     pub(crate) tags: Vec<String>,
+}
+
+impl Default for PolicyIr {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            ttl: None,
+            jitter: None,
+            empty_ttl: None,
+            stale: None,
+            stale_if_error: None,
+            refresh_ahead: None,
+            soft_timeout: None,
+            timeout: None,
+            max_age: None,
+            lock: None,
+            max_loads: None,
+            tags: Vec::new(),
+        }
+    }
 }
 
 fn duration_of(entry: &Entry, errors: &mut Errors) -> Option<(u64, Span)> {
@@ -26,6 +69,61 @@ fn duration_of(entry: &Entry, errors: &mut Errors) -> Option<(u64, Span)> {
     let value = errors.keep(entry.value(&example))?;
     let ms = errors.keep(duration::of_expr(&entry.key, value))?;
     Some((ms, syn::spanned::Spanned::span(value)))
+}
+
+/// A duration that cannot be zero.
+fn some_time(entry: &Entry, errors: &mut Errors) -> Option<u64> {
+    let (ms, span) = duration_of(entry, errors)?;
+    if ms == 0 {
+        let message =
+            format!("a {} of zero lets nothing through: write a duration such as \"500ms\"", entry.key);
+        errors.add(syn::Error::new(span, message));
+        return None;
+    }
+    Some(ms)
+}
+
+fn flag_of(entry: &Entry, errors: &mut Errors) -> Option<bool> {
+    match errors.keep(entry.value(&format!("{} = true", entry.key)))? {
+        Expr::Lit(ExprLit { lit: Lit::Bool(value), .. }) => Some(value.value),
+        other => {
+            errors.push(other, format!("`{}` is `true` or `false`", entry.key));
+            None
+        }
+    }
+}
+
+/// A part of 1 as thousandths.
+fn part_of(entry: &Entry, errors: &mut Errors) -> Option<u16> {
+    let value = errors.keep(entry.value("refresh_ahead = 0.8"))?;
+    let part = match value {
+        Expr::Lit(ExprLit { lit: Lit::Float(number), .. }) => number.base10_parse::<f64>().ok(),
+        _ => None,
+    };
+    let part = part.map(|part| (part * 1_000.0).round()).filter(|part| (1.0..1_000.0).contains(part));
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and 999")]
+    let part = part.map(|part| part as u16);
+    if part.is_none() {
+        errors.push(
+            value,
+            "`refresh_ahead` is a part of the ttl between 0 and 1: write `refresh_ahead = 0.8` for the last fifth",
+        );
+    }
+    part
+}
+
+fn number_of(entry: &Entry, errors: &mut Errors) -> Option<u32> {
+    let value = errors.keep(entry.value("max_loads = 16"))?;
+    let number = match value {
+        Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => number.base10_parse::<u32>().ok(),
+        _ => None,
+    };
+    let number = number.filter(|number| *number > 0);
+    if number.is_none() {
+        errors
+            .push(value, "`max_loads` is how many loads may run at once, 1 or more: write `max_loads = 16`");
+    }
+    number
 }
 
 fn tag(text: &LitStr) -> syn::Result<String> {
@@ -45,7 +143,7 @@ fn tag(text: &LitStr) -> syn::Result<String> {
 /// The policy of the entries of one `#[cached(...)]`.
 pub(crate) fn parse(entries: &[Entry], errors: &mut Errors) -> PolicyIr {
     refuse_repeated(entries, &[], errors);
-    let mut policy = PolicyIr { enabled: true, ttl: None, jitter: None, empty_ttl: None, tags: Vec::new() };
+    let mut policy = PolicyIr::default();
     let mut jitter_at = None;
     for entry in entries {
         match entry.key.as_str() {
@@ -79,11 +177,15 @@ pub(crate) fn parse(entries: &[Entry], errors: &mut Errors) -> PolicyIr {
                     }
                 }
             }
-            "enabled" => match errors.keep(entry.value("enabled = false")) {
-                Some(Expr::Lit(ExprLit { lit: Lit::Bool(value), .. })) => policy.enabled = value.value,
-                Some(other) => errors.push(other, "`enabled` is `true` or `false`"),
-                None => {}
-            },
+            "stale" => policy.stale = duration_of(entry, errors).map(|(ms, _)| ms),
+            "stale_if_error" => policy.stale_if_error = duration_of(entry, errors).map(|(ms, _)| ms),
+            "refresh_ahead" => policy.refresh_ahead = part_of(entry, errors),
+            "soft_timeout" => policy.soft_timeout = some_time(entry, errors),
+            "timeout" => policy.timeout = some_time(entry, errors),
+            "max_age" => policy.max_age = some_time(entry, errors),
+            "lock" => policy.lock = flag_of(entry, errors),
+            "max_loads" => policy.max_loads = number_of(entry, errors),
+            "enabled" => policy.enabled = flag_of(entry, errors).unwrap_or(true),
             other => {
                 errors.add(syn::Error::new(entry.span, suggest::unknown("key of `#[cached]`", other, &KEYS)))
             }
@@ -103,9 +205,11 @@ pub(crate) fn parse(entries: &[Entry], errors: &mut Errors) -> PolicyIr {
 
 /// The policy as a constant expression.
 pub(crate) fn tokens(policy: Option<&PolicyIr>, p: &TokenStream) -> TokenStream {
-    let Some(PolicyIr { enabled, ttl, jitter, empty_ttl, tags }) = policy else {
+    let Some(policy) = policy else {
         return quote!(#p::Policy::OFF);
     };
+    let PolicyIr { enabled, ttl, jitter, empty_ttl, stale, stale_if_error, refresh_ahead, .. } = policy;
+    let PolicyIr { soft_timeout, timeout, max_age, lock, max_loads, tags, .. } = policy;
     let mut out = quote!(#p::Policy::ON);
     if !enabled {
         out.extend(quote!(.enabled(false)));
@@ -118,6 +222,26 @@ pub(crate) fn tokens(policy: Option<&PolicyIr>, p: &TokenStream) -> TokenStream 
     }
     if let Some(ms) = empty_ttl {
         out.extend(quote!(.empty_ttl_ms(#ms)));
+    }
+    for (method, ms) in [
+        (quote!(stale_ms), stale),
+        (quote!(stale_if_error_ms), stale_if_error),
+        (quote!(soft_timeout_ms), soft_timeout),
+        (quote!(timeout_ms), timeout),
+        (quote!(max_age_ms), max_age),
+    ] {
+        if let Some(ms) = ms {
+            out.extend(quote!(.#method(#ms)));
+        }
+    }
+    if let Some(permille) = refresh_ahead {
+        out.extend(quote!(.refresh_ahead_permille(#permille)));
+    }
+    if let Some(lock) = lock {
+        out.extend(quote!(.lock(#lock)));
+    }
+    if let Some(loads) = max_loads {
+        out.extend(quote!(.max_loads(#loads)));
     }
     if !tags.is_empty() {
         out.extend(quote!(.tags(&[#(#tags),*])));

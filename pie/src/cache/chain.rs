@@ -387,7 +387,10 @@ impl Chain {
                     continue;
                 }
                 pause!();
-                if let Some(ticket) = &tickets[i] {
+                // Who asks below memory may have claimed the value past its time that is in it.
+                if let Some(ticket) = &tickets[i]
+                    && !(found.stale && which == Which::Below)
+                {
                     self.fill(&items[i], &found.entry, ticket, at, which).await;
                 }
                 best[i] = Some(found);
