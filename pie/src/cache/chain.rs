@@ -338,9 +338,7 @@ impl Chain {
             .iter()
             .map(|i| {
                 let item = &items[*i];
-                let limits = item.limits;
-                let ttl = limits.last(false).max(limits.last(true));
-                SharedRead { key: &item.key, names: &item.names, ttl }
+                SharedRead { key: &item.key, names: &item.names, ttl: item.limits.life() }
             })
             .collect();
         match Self::guarded(level, "read", shared.read(&reads)).await {

@@ -387,10 +387,10 @@ impl Cache {
     }
 }
 
-/// Of a value by hand, the writer alone says how long it lives.
+/// Of a value by hand, the writer alone says how long it lives; a reader stores nothing in a shared layer.
 fn unlimited() -> Limits {
     const AGES: u64 = u64::MAX >> 2;
-    Limits { full: AGES, empty: AGES, stale: 0, stale_if_error: 0, max_age: u64::MAX }
+    Limits { full: AGES, empty: AGES, stale: 0, stale_if_error: 0, max_age: u64::MAX, life: Some(0) }
 }
 
 fn typed<T: DeserializeOwned + Send + Sync + 'static>(found: &Found) -> Result<Cached<T>> {
@@ -586,11 +586,13 @@ where
             if let Some(empty_ttl) = options.empty_ttl {
                 rules = Rules { limits: rules.limits, ..Rules::new(ttl, rules.jitter, empty_ttl) };
             }
+            let life = rules.limits.last(false).max(rules.limits.last(true));
             rules.limits = unlimited();
             rules.limits.max_age = cache.defaults.limits.max_age;
             let longer = options.stale_if_error.unwrap_or_default();
             rules.limits.stale_if_error =
                 crate::clock::millis(longer).max(cache.defaults.limits.stale_if_error);
+            rules.limits.life = Some(life.saturating_add(rules.limits.stale_if_error));
             rules.timeout = options.timeout.or(cache.defaults.timeout);
             rules.lease = match options.lock {
                 Some(true) => cache.defaults.lease.or(Some(DEFAULT_LEASE)),

@@ -17,6 +17,8 @@ pub(crate) struct Limits {
     pub(crate) stale_if_error: u64,
     /// The age from which nothing is served, whatever else is said.
     pub(crate) max_age: u64,
+    /// How long what this reader stores lives at most, where that is not what it accepts.
+    pub(crate) life: Option<u64>,
 }
 
 impl Limits {
@@ -32,6 +34,11 @@ impl Limits {
     /// The greatest age of a value that is still of use.
     pub(crate) fn last(self, empty: bool) -> u64 {
         self.of(empty).saturating_add(self.window()).min(self.max_age)
+    }
+
+    /// How long a value that this reader stores is of use at most: what its tokens have to outlive.
+    pub(crate) fn life(self) -> u64 {
+        self.life.unwrap_or_else(|| self.last(false).max(self.last(true)))
     }
 
     /// How long a value is kept beyond its time to live.
@@ -77,6 +84,7 @@ impl Rules {
                 stale: 0,
                 stale_if_error: 0,
                 max_age: u64::MAX,
+                life: None,
             },
             ahead: None,
             soft_timeout: None,
