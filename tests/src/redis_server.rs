@@ -1,6 +1,7 @@
 //! Real Redis servers: the one that `scripts/test` started, and ones that a test may kill.
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
@@ -34,7 +35,7 @@ fn missing(why: &str) {
 pub struct RedisServer {
     child: Child,
     port: u16,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl RedisServer {
@@ -54,7 +55,17 @@ impl RedisServer {
     #[must_use]
     pub fn start_on(port: u16, arguments: &[&str]) -> Option<Self> {
         let folder = tempfile::tempdir().ok()?;
-        let child = Command::new("redis-server")
+        match Self::spawn(port, folder.path(), arguments) {
+            Ok(child) => Some(Self { child, port, folder }),
+            Err(_) => {
+                missing("redis-server is not on the PATH: scripts/test installs it");
+                None
+            }
+        }
+    }
+
+    fn spawn(port: u16, folder: &Path, arguments: &[&str]) -> std::io::Result<Child> {
+        Command::new("redis-server")
             .args([
                 "--port",
                 &port.to_string(),
@@ -66,18 +77,21 @@ impl RedisServer {
                 "no",
                 "--dir",
             ])
-            .arg(folder.path())
+            .arg(folder)
             .args(arguments)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            .spawn();
-        match child {
-            Ok(child) => Some(Self { child, port, _folder: folder }),
-            Err(_) => {
-                missing("redis-server is not on the PATH: scripts/test installs it");
-                None
-            }
-        }
+            .spawn()
+    }
+
+    /// Ends the server at once, and starts another on the same port from the snapshot that was saved last.
+    ///
+    /// # Panics
+    /// The server does not start any more.
+    #[allow(clippy::expect_used, reason = "it fails a test")]
+    pub fn restart_from_snapshot(&mut self) {
+        self.kill();
+        self.child = Self::spawn(self.port, self.folder.path(), &[]).expect("it started before");
     }
 
     /// The port.
