@@ -81,7 +81,7 @@ impl From<&ManualClock> for Clock {
 
 /// Whole milliseconds, at most what a `u64` holds.
 pub(crate) fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+    duration.as_secs().saturating_mul(1_000).saturating_add(u64::from(duration.subsec_millis()))
 }
 
 /// A time to live in milliseconds, drawn uniformly from `ttl - jitter` to `ttl + jitter`, both included.

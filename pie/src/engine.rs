@@ -20,13 +20,14 @@ pub use tx::Tx;
 use crate::cache::chain::Chain;
 use crate::cache::gate::{Gate, Permit};
 use crate::cache::manager::Cache;
+use crate::cache::rules::Rules;
 use crate::cache::stamps::StampName;
 use crate::database::Database;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Index, Schema};
+use crate::model::Schema;
 use crate::plan::text::{Text, push_escaped};
 use crate::query::raw::Sql;
-use crate::query::spec::{Effective, Options};
+use crate::query::spec::{Effective, Options, defaults};
 
 /// A database with a cache in front of it. Cloning is a reference count; clones share everything.
 ///
@@ -71,14 +72,12 @@ pub struct Engine {
     scope: Arc<str>,
 }
 
-/// Stands for a model where there is none.
-static NO_MODEL: Schema =
-    Schema::new("", "", "", &[], Index::new("", "", &[]), &[], &[], crate::model::Policy::ON, 0);
-
 struct Core {
     database: Arc<dyn Database>,
     chain: Arc<Chain>,
     config: CacheConfig,
+    /// What the settings say of a read, worked out once.
+    defaults: Rules,
     closed: AtomicBool,
     /// The cap on all loads, and those of models with one of their own, by the model's name.
     gate: Gate,
@@ -104,7 +103,8 @@ impl Engine {
         let scope = Arc::from(config.key_prefix.as_str());
         let gate = Gate::new(config.max_loads);
         let closed = AtomicBool::new(false);
-        let core = Core { database, chain, config, closed, gate, gates: Mutex::default() };
+        let defaults = defaults(&config);
+        let core = Core { database, chain, config, defaults, closed, gate, gates: Mutex::default() };
         Self { core: Arc::new(core), scope }
     }
 
@@ -142,8 +142,8 @@ impl Engine {
         let scoped = !self.inner_scope().is_empty();
         let place = (Arc::clone(&self.scope), self.namespaces(), scoped);
         let config = &self.core.config;
-        let defaults = Effective::of(&Options::default(), &NO_MODEL, config).rules;
-        Cache::new(Arc::clone(&self.core.chain), place, config.enabled, defaults, self.core.gate.clone())
+        let (defaults, gate) = (self.core.defaults, self.core.gate.clone());
+        Cache::new(Arc::clone(&self.core.chain), place, config.enabled, defaults, gate)
     }
 
     /// Waits for the turn of a load of this model.
@@ -303,8 +303,9 @@ impl Engine {
         &self.core.database
     }
 
-    pub(crate) fn config(&self) -> &CacheConfig {
-        &self.core.config
+    /// The policy of a query.
+    pub(crate) fn policy(&self, options: &Options, schema: &Schema) -> Effective {
+        Effective::of(options, schema, &self.core.config, &self.core.defaults)
     }
 
     pub(crate) fn scope(&self) -> &str {

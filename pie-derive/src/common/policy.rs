@@ -76,7 +76,7 @@ fn some_time(entry: &Entry, errors: &mut Errors) -> Option<u64> {
     let (ms, span) = duration_of(entry, errors)?;
     if ms == 0 {
         let message =
-            format!("a {} of zero lets nothing through: write a duration such as \"500ms\"", entry.key);
+            format!("`{}` of zero lets nothing through: write a duration such as \"500ms\"", entry.key);
         errors.add(syn::Error::new(span, message));
         return None;
     }

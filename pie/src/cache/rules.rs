@@ -96,6 +96,13 @@ impl Rules {
         }
     }
 
+    /// The same rules with these times.
+    pub(crate) fn with_ttl(&self, ttl: Duration, jitter: Duration, empty_ttl: Duration) -> Self {
+        let full = millis(ttl).saturating_add(millis(jitter.min(ttl))).saturating_add(1);
+        let empty = millis(empty_ttl).saturating_add(1);
+        Self { ttl, jitter, empty_ttl, limits: Limits { full, empty, ..self.limits }, ..*self }
+    }
+
     /// How long a value loaded now is served, in milliseconds; `None` for not at all. Drawn once for each fill.
     pub(crate) fn draw(&self, empty: bool) -> Option<u64> {
         if empty {

@@ -50,7 +50,7 @@ impl Step<'_> {
         }
         let mut aging = None;
         if let Step::Start { on: Target::Engine(engine), spec, .. } = self {
-            let policy = Effective::of(&spec.options, spec.schema, engine.config());
+            let policy = engine.policy(&spec.options, spec.schema);
             if policy.enabled && !spec.options.refresh {
                 let key = spec.key(table, engine.inner_scope());
                 match engine.chain().peek(engine.lookup(&key), &policy.rules) {
@@ -230,7 +230,7 @@ impl Engine {
     }
 
     async fn read(&self, spec: Spec<'_>, page: (u64, u64), table: &'static ShapeTable) -> Result<Answer> {
-        let policy = Effective::of(&spec.options, spec.schema, self.config());
+        let policy = self.policy(&spec.options, spec.schema);
         if !policy.enabled {
             let mut session = self.database().session();
             return load(&mut *session, &spec, page, table).await.map(fresh);
@@ -251,7 +251,7 @@ impl Engine {
 
     /// Has a value loaded anew in the background.
     fn renew(&self, spec: Spec<'_>, page: (u64, u64), table: &'static ShapeTable) -> Result<()> {
-        let policy = Effective::of(&spec.options, spec.schema, self.config());
+        let policy = self.policy(&spec.options, spec.schema);
         let item = self.item_of(&spec, table, policy)?;
         let loader = LoadOne { engine: self.clone(), spec: spec.into_owned(), page, table };
         self.chain().refresh_later(item, policy.rules, Box::new(loader));
@@ -274,7 +274,7 @@ pub(crate) async fn read_many(
         let payloads = load_many(&mut *session, schema, &ids, engine.database().max_values(), table).await?;
         return Ok(payloads.into_iter().map(fresh).collect());
     }
-    let policy = Effective::of(&options, schema, engine.config());
+    let policy = engine.policy(&options, schema);
     if !policy.enabled {
         let mut session = engine.database().session();
         let payloads = load_many(&mut *session, schema, &ids, engine.database().max_values(), table).await?;

@@ -35,6 +35,8 @@ pub struct Policy {
     pub max_loads: Option<u32>,
     /// The tags of every value of the model.
     pub tags: &'static [&'static str],
+    /// Whether any setting is there besides the times to live and the tags.
+    pub more: bool,
     /// Whether there is a `#[cached]` at all.
     pub declared: bool,
 }
@@ -55,6 +57,7 @@ impl Policy {
         lock: None,
         max_loads: None,
         tags: &[],
+        more: false,
         declared: false,
     };
     /// The policy of a bare `#[cached]`: everything as the engine says.
@@ -91,6 +94,7 @@ impl Policy {
     /// The same policy with this window of `stale`, in milliseconds.
     #[must_use]
     pub const fn stale_ms(mut self, ms: u64) -> Self {
+        self.more = true;
         self.stale = Some(Duration::from_millis(ms));
         self
     }
@@ -98,6 +102,7 @@ impl Policy {
     /// The same policy with this window of `stale_if_error`, in milliseconds.
     #[must_use]
     pub const fn stale_if_error_ms(mut self, ms: u64) -> Self {
+        self.more = true;
         self.stale_if_error = Some(Duration::from_millis(ms));
         self
     }
@@ -105,6 +110,7 @@ impl Policy {
     /// The same policy with this `refresh_ahead`, in thousandths of the time to live.
     #[must_use]
     pub const fn refresh_ahead_permille(mut self, permille: u16) -> Self {
+        self.more = true;
         self.refresh_ahead = Some(permille);
         self
     }
@@ -112,6 +118,7 @@ impl Policy {
     /// The same policy with this soft timeout, in milliseconds.
     #[must_use]
     pub const fn soft_timeout_ms(mut self, ms: u64) -> Self {
+        self.more = true;
         self.soft_timeout = Some(Duration::from_millis(ms));
         self
     }
@@ -119,6 +126,7 @@ impl Policy {
     /// The same policy with this timeout, in milliseconds.
     #[must_use]
     pub const fn timeout_ms(mut self, ms: u64) -> Self {
+        self.more = true;
         self.timeout = Some(Duration::from_millis(ms));
         self
     }
@@ -126,6 +134,7 @@ impl Policy {
     /// The same policy with this greatest age, in milliseconds.
     #[must_use]
     pub const fn max_age_ms(mut self, ms: u64) -> Self {
+        self.more = true;
         self.max_age = Some(Duration::from_millis(ms));
         self
     }
@@ -133,6 +142,7 @@ impl Policy {
     /// The same policy, with or without the lock across processes.
     #[must_use]
     pub const fn lock(mut self, lock: bool) -> Self {
+        self.more = true;
         self.lock = Some(lock);
         self
     }

@@ -63,7 +63,7 @@ macro_rules! cache_options {
         /// Serves a value for this much longer than its time to live, while one task loads it anew in the background.
         /// Never a value that was invalidated.
         pub fn stale(mut self, window: std::time::Duration) -> Self {
-            self.$($path).+.stale = Some(window);
+            self.$($path).+.more().stale = Some(window);
             self
         }
 
@@ -71,21 +71,21 @@ macro_rules! cache_options {
         /// [`timeout`](Self::timeout) or [`soft_timeout`](Self::soft_timeout). After a failure the old value is served
         /// for a second (the engine's `error_throttle`) without trying again. Never a value that was invalidated.
         pub fn stale_if_error(mut self, window: std::time::Duration) -> Self {
-            self.$($path).+.stale_if_error = Some(window);
+            self.$($path).+.more().stale_if_error = Some(window);
             self
         }
 
         /// Loads a value anew in the background when a hit finds that it has passed this part of its time to live: 0.8
         /// for the last fifth. Values from 0 to 1; 1 and more, or anything that is no number, means never.
         pub fn refresh_ahead(mut self, part: f64) -> Self {
-            self.$($path).+.refresh_ahead = Some(crate::query::spec::permille(part));
+            self.$($path).+.more().refresh_ahead = Some(crate::query::spec::permille(part));
             self
         }
 
         /// Waits this long for a load when there is a value past its time that `stale` or `stale_if_error` allow; then
         /// serves that, and lets the load go on.
         pub fn soft_timeout(mut self, timeout: std::time::Duration) -> Self {
-            self.$($path).+.soft_timeout = Some(timeout);
+            self.$($path).+.more().soft_timeout = Some(timeout);
             self
         }
 
@@ -93,20 +93,20 @@ macro_rules! cache_options {
         /// [`ErrorKind::LoadTimeout`](crate::ErrorKind::LoadTimeout) then. Others that wait for the same load are not
         /// affected.
         pub fn timeout(mut self, timeout: std::time::Duration) -> Self {
-            self.$($path).+.timeout = Some(timeout);
+            self.$($path).+.more().timeout = Some(timeout);
             self
         }
 
         /// Serves no value that was loaded longer ago than this, whatever time to live it has and whatever else is said.
         pub fn max_age(mut self, age: std::time::Duration) -> Self {
-            self.$($path).+.max_age = Some(age);
+            self.$($path).+.more().max_age = Some(age);
             self
         }
 
         /// Whether one process at a time loads the value, among all that share a layer; the others wait for it, for the
         /// engine's `lock_lease` at most. Reads of one value only: [`find_by_ids`](crate::query::FindMany) takes no locks.
         pub fn lock(mut self, lock: bool) -> Self {
-            self.$($path).+.lock = Some(lock);
+            self.$($path).+.more().lock = Some(lock);
             self
         }
     };

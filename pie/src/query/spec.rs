@@ -10,7 +10,7 @@ use crate::cache::rules::Rules;
 use crate::clock::millis;
 use crate::engine::CacheConfig;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Datum, Index, Schema};
+use crate::model::{Datum, Index, Policy, Schema};
 use crate::plan::canonical::{push_window, put_condition};
 use crate::plan::depends;
 use crate::plan::filter::{Comparison, Condition};
@@ -30,6 +30,16 @@ pub(crate) struct Options {
     pub(crate) ttl: Option<Duration>,
     pub(crate) jitter: Option<Duration>,
     pub(crate) empty_ttl: Option<Duration>,
+    pub(crate) refresh: bool,
+    pub(crate) skip_memory: bool,
+    pub(crate) tags: Vec<Box<str>>,
+    /// What few queries say; apart, so that the others need not carry it.
+    more: Option<Box<More>>,
+}
+
+/// What few queries say about the cache.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct More {
     pub(crate) stale: Option<Duration>,
     pub(crate) stale_if_error: Option<Duration>,
     pub(crate) refresh_ahead: Option<u16>,
@@ -37,9 +47,22 @@ pub(crate) struct Options {
     pub(crate) timeout: Option<Duration>,
     pub(crate) max_age: Option<Duration>,
     pub(crate) lock: Option<bool>,
-    pub(crate) refresh: bool,
-    pub(crate) skip_memory: bool,
-    pub(crate) tags: Vec<Box<str>>,
+}
+
+static NOTHING_MORE: More = More {
+    stale: None,
+    stale_if_error: None,
+    refresh_ahead: None,
+    soft_timeout: None,
+    timeout: None,
+    max_age: None,
+    lock: None,
+};
+
+impl Options {
+    pub(crate) fn more(&mut self) -> &mut More {
+        self.more.get_or_insert_default()
+    }
 }
 
 /// The policy of one query, everything decided.
@@ -50,8 +73,9 @@ pub(crate) struct Effective {
 }
 
 impl Effective {
-    /// The query's word counts more than the model's, the model's more than the engine's.
-    pub(crate) fn of(options: &Options, schema: &Schema, config: &CacheConfig) -> Self {
+    /// The query's word counts more than the model's, the model's more than the engine's. `defaults` are the engine's, made
+    /// once by [`defaults`].
+    pub(crate) fn of(options: &Options, schema: &Schema, config: &CacheConfig, defaults: &Rules) -> Self {
         let policy = &schema.policy;
         let ttl = options.ttl.or(policy.ttl).unwrap_or(config.default_ttl);
         let jitter = match options.jitter.or(policy.jitter) {
@@ -62,25 +86,38 @@ impl Effective {
         };
         let enabled = config.enabled && options.enabled.unwrap_or(policy.enabled);
         let empty_ttl = options.empty_ttl.or(policy.empty_ttl).unwrap_or(config.empty_cache_ttl);
-        let mut rules = Rules::new(ttl, jitter, empty_ttl);
-        rules.limits.stale = millis(options.stale.or(policy.stale).unwrap_or(config.stale));
-        rules.limits.stale_if_error =
-            millis(options.stale_if_error.or(policy.stale_if_error).unwrap_or(config.stale_if_error));
-        rules.limits.max_age = options.max_age.or(policy.max_age).or(config.max_age).map_or(u64::MAX, millis);
-        rules.ahead = options
-            .refresh_ahead
-            .or(policy.refresh_ahead)
-            .or(config.refresh_ahead.map(permille))
-            .filter(|p| *p < 1_000);
-        rules.soft_timeout = options.soft_timeout.or(policy.soft_timeout).or(config.soft_timeout);
-        rules.timeout = options.timeout.or(policy.timeout).or(config.load_timeout);
-        rules.lease =
-            options.lock.or(policy.lock).unwrap_or(config.lock).then(|| millis(config.lock_lease).max(1));
-        rules.throttle = millis(config.error_throttle);
+        let mut rules = defaults.with_ttl(ttl, jitter, empty_ttl);
         rules.refresh = options.refresh;
         rules.skip_memory = options.skip_memory;
+        if policy.more || options.more.is_some() {
+            let more = options.more.as_deref().unwrap_or(&NOTHING_MORE);
+            Self::more(&mut rules, more, policy, config);
+        }
         Self { enabled: enabled && !ttl.is_zero(), rules }
     }
+
+    #[cold]
+    fn more(rules: &mut Rules, more: &More, policy: &Policy, config: &CacheConfig) {
+        rules.limits.stale = millis(more.stale.or(policy.stale).unwrap_or(config.stale));
+        rules.limits.stale_if_error =
+            millis(more.stale_if_error.or(policy.stale_if_error).unwrap_or(config.stale_if_error));
+        rules.limits.max_age = more.max_age.or(policy.max_age).or(config.max_age).map_or(u64::MAX, millis);
+        let ahead = more.refresh_ahead.or(policy.refresh_ahead).or(config.refresh_ahead.map(permille));
+        rules.ahead = ahead.filter(|part| *part < 1_000);
+        rules.soft_timeout = more.soft_timeout.or(policy.soft_timeout).or(config.soft_timeout);
+        rules.timeout = more.timeout.or(policy.timeout).or(config.load_timeout);
+        let lock = more.lock.or(policy.lock).unwrap_or(config.lock);
+        rules.lease = lock.then(|| millis(config.lock_lease).max(1));
+    }
+}
+
+/// The rules where neither query nor model says anything.
+pub(crate) fn defaults(config: &CacheConfig) -> Rules {
+    let jitter = if config.enable_jitter { config.ttl_jitter } else { Duration::ZERO };
+    let mut rules = Rules::new(config.default_ttl, jitter, config.empty_cache_ttl);
+    Effective::more(&mut rules, &NOTHING_MORE, &Policy::ON, config);
+    rules.throttle = millis(config.error_throttle);
+    rules
 }
 
 /// A part of 1 as thousandths; 1,000 for what is none.
