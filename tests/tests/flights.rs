@@ -257,7 +257,9 @@ async fn with_a_lock_four_processes_load_once_and_a_dead_holder_costs_its_lease(
             .budget(Duration::from_secs(5))
             .connect_timeout(Duration::from_secs(20));
         let config = CacheConfig { key_prefix: prefix.clone(), lock: true, ..CacheConfig::default() };
-        all.push(setup_with(config, Some(redis)).await);
+        let setup = setup_with(config, Some(redis)).await;
+        until("messages arrive", async || setup.engine.cache().messages().attached).await;
+        all.push(setup);
     }
     let mut tasks = JoinSet::new();
     for setup in &all {
@@ -272,6 +274,28 @@ async fn with_a_lock_four_processes_load_once_and_a_dead_holder_costs_its_lease(
     }
     loads.fetch_add(all.iter().map(|setup| setup.gate.begun()).sum(), Ordering::SeqCst);
     assert_eq!(loads.load(Ordering::SeqCst), 1, "of all four processes");
+
+    // Who waits is woken by the holder: it asks a few times, not again and again.
+    let waiter = &all[1];
+    all[0].gate.close();
+    let holder = tokio::spawn({
+        let engine = all[0].engine.clone();
+        async move { User::find_by_id(&engine, 3).required().await }
+    });
+    all[0].gate.until_begun(1).await;
+    let before = waiter.engine.cache().layers()[1].stats().total;
+    let waiting = tokio::spawn({
+        let engine = waiter.engine.clone();
+        async move { User::find_by_id(&engine, 3).required().await }
+    });
+    let asked = || waiter.engine.cache().layers()[1].stats().total - before;
+    until("it waits", async || asked() == 1).await;
+    // Much longer than a pause between two questions would be.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    all[0].gate.open();
+    holder.await.expect("runs").expect("reads");
+    let user = waiting.await.expect("runs").expect("reads");
+    assert_eq!((user.source(), asked(), waiter.gate.begun()), (Source::Redis, 2, 0));
 
     // Somebody took the lock and died.
     let client = redis::Client::open(format!("redis://127.0.0.1:{port}")).expect("a url");

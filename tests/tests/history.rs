@@ -76,7 +76,13 @@ async fn trouble(kind: usize, server: &mut RedisServer, saved: &mut bool) -> &'s
         }
         4 => run(&mut direct, &["FLUSHALL"]).await,
         5 => {
-            run(&mut direct, &["SAVE"]).await;
+            run(&mut direct, &["BGSAVE"]).await;
+            until("it is saved", async || {
+                let info: String =
+                    redis::cmd("INFO").arg("persistence").query_async(&mut direct).await.unwrap_or_default();
+                info.contains("rdb_bgsave_in_progress:0")
+            })
+            .await;
             *saved = true;
             return "saved";
         }

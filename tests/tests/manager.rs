@@ -319,6 +319,22 @@ async fn values_by_hand_go_to_redis_and_their_tags_with_them() -> pie::Result<()
     a.cache().clear().await
 }
 
+#[tokio::test]
+async fn a_ttl_beyond_what_redis_takes_is_as_long_as_it_takes() -> pie::Result<()> {
+    let port = redis!();
+    let prefix = unique("long-") + ":";
+    let engine = engine_with(Some((port, &prefix)), CacheConfig::default(), &ManualClock::new()).await;
+    User::insert(&engine, NewUser { name: "Ann".into() }).await?;
+    for source in [Source::Database, Source::Redis, Source::Redis] {
+        let query = User::find_by_id(&engine, 1).cache(Duration::MAX).stale(Duration::MAX);
+        let user = query.jitter(Duration::MAX).max_age(Duration::MAX).required().await?;
+        assert_eq!(user.source(), source);
+        engine.cache().flush().await;
+        forget(&engine).await;
+    }
+    engine.cache().clear().await
+}
+
 fn pattern() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         3 => "[ab:1]".prop_map(String::from),

@@ -205,6 +205,11 @@ impl Chain {
         }
     }
 
+    /// Whether messages of other processes arrive.
+    pub(crate) fn is_attached(&self) -> bool {
+        self.detached.load(Ordering::Acquire) == 0
+    }
+
     /// Whether layers in this process may answer.
     pub(crate) fn trusts_memory(&self) -> bool {
         !self.bypass.load(Ordering::Acquire)
@@ -533,7 +538,7 @@ impl Chain {
         // Never longer than this reader's own policy, whatever the clock of the writer said.
         let life = envelope.deadline.saturating_sub(envelope.loaded_at).min(limits.fresh(payload.empty));
         let loaded_at = now.saturating_sub(age);
-        let deadline = (now + life).saturating_sub(age);
+        let deadline = now.saturating_add(life).saturating_sub(age);
         let keep_until =
             deadline.saturating_add(limits.window()).min(loaded_at.saturating_add(limits.max_age));
         let times = Times { loaded_at, deadline, keep_until };
@@ -835,8 +840,7 @@ impl Chain {
     }
 
     pub(crate) fn message_stats(&self) -> MessageStats {
-        let detached = self.detached.load(Ordering::Acquire) > 0;
-        MessageStats::of(&self.messages, !detached, self.shared().map(SharedLayer::unsent).sum())
+        MessageStats::of(&self.messages, self.is_attached(), self.shared().map(SharedLayer::unsent).sum())
     }
 
     pub(crate) fn layer_count(&self) -> usize {

@@ -292,7 +292,8 @@ pub trait SharedLayer: Send + Sync {
 pub enum Lock {
     /// The lock is the caller's; the token tells it from the next one's.
     Acquired(Token),
-    /// Another process has it. The future ends when it was given back, as far as the layer hears of it.
+    /// Another process has it. The future ends when it was given back, as far as the layer hears of it, or when its lease
+    /// is over.
     Held(BoxFuture<'static, ()>),
 }
 

@@ -241,8 +241,9 @@ impl Chain {
                 };
                 let mine = released.is_none();
                 if let Some(released) = released {
-                    let pause = (lease / 8).clamp(5, 250).min(patience.max(1));
-                    // Woken by the holder; the pause is for when its message is lost.
+                    // Woken by the holder, or by the end of its lease. Where its message may be missed, by a pause.
+                    let pause =
+                        if self.is_attached() { patience } else { (lease / 8).clamp(5, 250).min(patience) };
                     task::timeout(Duration::from_millis(pause), released).await;
                     patience = patience.saturating_sub(pause);
                 }

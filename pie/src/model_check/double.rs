@@ -294,6 +294,7 @@ impl World {
                 Value::Int(1)
             }
             b"PEXPIRE" => Value::Int(1),
+            b"PTTL" => Value::Int(1_000),
             b"PUBLISH" => {
                 if key.ends_with(b"~m") {
                     for (to, connection) in self.connections.iter_mut().enumerate() {

@@ -17,7 +17,7 @@ pub enum Source {
     Redis,
     /// A layer of your own, by its name.
     Layer(&'static str),
-    /// The database.
+    /// The database, or the closure of `get_or_load`.
     Database,
 }
 

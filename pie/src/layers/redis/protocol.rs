@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use redis::{Pipeline, Value};
@@ -19,6 +20,7 @@ use crate::cache::stamps::StampName;
 use crate::cache::{Inbox, Key, Lock, SharedRead, SharedReply, SharedWrite};
 use crate::codec::Token;
 use crate::error::{Error, ErrorKind, Result};
+use crate::task;
 
 /// How many unsent invalidations are kept by name; beyond it they become those of their families, then of the namespace.
 const MAX_PENDING: usize = 10_000;
@@ -357,7 +359,7 @@ impl<W: Wire> Protocol<W> {
             inbox.gap();
             return;
         };
-        inbox.lag(std::time::Duration::from_millis(inbox.wall().saturating_sub(message.sent)));
+        inbox.lag(Duration::from_millis(inbox.wall().saturating_sub(message.sent)));
         if lock(&self.ears).hear(message.publisher, message.sequence) {
             inbox.gap();
         }
@@ -536,13 +538,17 @@ impl<W: Wire> Protocol<W> {
         let token = random_token();
         let mut pipe = redis::pipe();
         pipe.cmd("SET").arg(&name).arg(&token[..]).arg("NX").arg("PX").arg(lease.max(1));
-        match self.wire.run(pipe).await?.first() {
-            Some(Value::Nil) => Ok(Lock::Held(Box::pin(async move {
-                // The sender lives in the layer; when it is gone nobody waits any more.
-                let _ = released.changed().await;
-            }))),
-            Some(_) => Ok(Lock::Acquired(token)),
-            None => Err(garbled()),
+        pipe.cmd("PTTL").arg(&name);
+        match &self.wire.run(pipe).await?[..] {
+            [Value::Nil, Value::Int(left)] => {
+                let left = Duration::from_millis(u64::try_from(*left).unwrap_or(0));
+                Ok(Lock::Held(Box::pin(async move {
+                    // Until it is given back, or its lease is over because its holder died.
+                    task::timeout(left, released.changed()).await;
+                })))
+            }
+            [_, _] => Ok(Lock::Acquired(token)),
+            _ => Err(garbled()),
         }
     }
 
