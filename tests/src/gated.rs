@@ -21,6 +21,8 @@ pub struct Gate {
     failing: AtomicBool,
     panicking: AtomicBool,
     delay: Mutex<Duration>,
+    /// In microseconds.
+    sometimes: AtomicU64,
     /// Reads that began.
     begun: AtomicU64,
     running: AtomicU64,
@@ -35,6 +37,7 @@ impl Default for Gate {
             failing: AtomicBool::default(),
             panicking: AtomicBool::default(),
             delay: Mutex::default(),
+            sometimes: AtomicU64::default(),
             begun: AtomicU64::default(),
             running: AtomicU64::default(),
             most: AtomicU64::default(),
@@ -78,6 +81,11 @@ impl Gate {
     /// Makes each read take this long at least.
     pub fn delay(&self, delay: Duration) {
         *self.delay.lock().unwrap_or_else(PoisonError::into_inner) = delay;
+    }
+
+    /// Makes every fourth read take up to this long, after its values were read.
+    pub fn delay_sometimes(&self, delay: Duration) {
+        self.sometimes.store(u64::try_from(delay.as_micros()).unwrap_or(0), Ordering::SeqCst);
     }
 
     /// How many reads began since the last call.
@@ -140,7 +148,13 @@ impl Session for GatedSession {
             let _counted = Counted(gate);
             gate.most.fetch_max(running, Ordering::SeqCst);
             let rows = self.0.read(plan).await;
-            gate.begun.fetch_add(1, Ordering::SeqCst);
+            let number = gate.begun.fetch_add(1, Ordering::SeqCst);
+            let sometimes = gate.sometimes.load(Ordering::SeqCst);
+            if sometimes > 0 && number.is_multiple_of(4) {
+                // Spread over the whole range, without a generator.
+                let part = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) % sometimes;
+                tokio::time::sleep(Duration::from_micros(part)).await;
+            }
             let delay = *gate.delay.lock().unwrap_or_else(PoisonError::into_inner);
             if !delay.is_zero() {
                 tokio::time::sleep(delay).await;

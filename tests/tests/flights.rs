@@ -256,7 +256,10 @@ async fn with_a_lock_four_processes_load_once_and_a_dead_holder_costs_its_lease(
         let redis = RedisConfig::new(format!("127.0.0.1:{port}"))
             .budget(Duration::from_secs(5))
             .connect_timeout(Duration::from_secs(20));
-        let config = CacheConfig { key_prefix: prefix.clone(), lock: true, ..CacheConfig::default() };
+        // Nobody is to be woken by the end of a lease.
+        let lock_lease = Duration::from_secs(600);
+        let config =
+            CacheConfig { key_prefix: prefix.clone(), lock: true, lock_lease, ..CacheConfig::default() };
         let setup = setup_with(config, Some(redis)).await;
         until("messages arrive", async || setup.engine.cache().messages().attached).await;
         all.push(setup);
@@ -294,7 +297,8 @@ async fn with_a_lock_four_processes_load_once_and_a_dead_holder_costs_its_lease(
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     all[0].gate.open();
     holder.await.expect("runs").expect("reads");
-    let user = waiting.await.expect("runs").expect("reads");
+    let waited = tokio::time::timeout(Duration::from_secs(60), waiting).await;
+    let user = waited.expect("is woken").expect("runs").expect("reads");
     assert_eq!((user.source(), asked(), waiter.gate.begun()), (Source::Redis, 2, 0));
 
     // Somebody took the lock and died.

@@ -8,8 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use pie::database::{DatabaseOptions, Sqlite};
 use pie::prelude::*;
 use pie::{CacheConfig, Memory, RedisConfig, Source};
+use pie_tests::gated::{Gate, Gated};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
@@ -48,9 +50,14 @@ async fn main() {
         .budget(Duration::from_secs(1))
         .heartbeat(Duration::from_millis(100));
     let config = CacheConfig { key_prefix: arguments[2].clone(), ..CacheConfig::default() };
+    let mut options = DatabaseOptions::default();
+    options.acquire_timeout = Duration::from_secs(60);
+    let inner = Sqlite::open(&format!("sqlite://{}", arguments[1]), options).await.expect("opens");
+    let gate = Arc::new(Gate::default());
+    // Some loads take longer than a write and its invalidation.
+    gate.delay_sometimes(Duration::from_millis(20));
     let engine = Engine::builder()
-        .database(format!("sqlite://{}", arguments[1]))
-        .acquire_timeout(Duration::from_secs(60))
+        .database(Arc::new(Gated::new(inner, &gate)))
         .memory(Memory::default())
         .redis(redis)
         .config(config)
