@@ -37,6 +37,224 @@ fn timed_out() -> Error {
     Error::new(ErrorKind::LoadTimeout, "the value was not loaded within the timeout of this read")
 }
 
+/// A read under way.
+struct Read<'r, 'l> {
+    chain: &'r Arc<Chain>,
+    items: &'r [Arc<Item>],
+    rules: &'r Rules,
+    loader: &'r mut (dyn Loader + 'l),
+    states: &'r mut [State],
+    /// The versions that each item is stored under; taken out when it is.
+    tickets: Vec<Option<Ticket>>,
+    /// Whether this process alone may not answer.
+    past_memory: bool,
+}
+
+/// Items to load, by their places, each with the duty to.
+type Led = Vec<(usize, Lead)>;
+
+fn places(led: &Led) -> Vec<usize> {
+    led.iter().map(|(i, _)| *i).collect()
+}
+
+impl Read<'_, '_> {
+    async fn run(mut self) -> Result<()> {
+        if self.rules.refresh {
+            self.chain.invalidate(self.items.iter().map(|item| item.name().clone()).collect()).await;
+        }
+        // Before anything else: what is loaded from here on counts as loaded under these versions.
+        self.tickets = self.items.iter().map(|item| Some(self.chain.ticket(item))).collect();
+        pause!();
+        if self.past_memory {
+            let which = if self.rules.refresh { Which::Tokens } else { Which::Shared };
+            let all: Vec<usize> = (0..self.items.len()).collect();
+            let found = self.chain.look_up(self.items, &all, &mut self.tickets, which).await;
+            for (i, found) in found.into_iter().enumerate() {
+                self.states[i].got = self.judge(found, i);
+            }
+        }
+        loop {
+            let missing: Vec<usize> =
+                (0..self.items.len()).filter(|i| self.states[*i].got.is_none()).collect();
+            if missing.is_empty() {
+                return Ok(());
+            }
+            let (mut led, mut joined) = (Led::new(), Vec::new());
+            for i in missing {
+                let item = &self.items[i];
+                let ticket = self.tickets[i].get_or_insert_with(|| self.chain.ticket(item));
+                match self.chain.flights.enter(item.key.lookup(), ticket, self.past_memory) {
+                    Entered::Lead(lead) => led.push((i, lead)),
+                    Entered::Join(flight) => joined.push((i, flight)),
+                }
+            }
+            // Own work first, waiting after it: two readers that each wait for the other's would wait for ever.
+            pause!();
+            if !led.is_empty() {
+                self.lead(led).await?;
+            }
+            for (i, flight) in joined {
+                match flight.wait().await {
+                    Some(Ok(got)) => {
+                        let suits = match &got {
+                            Got::Found(found) => self.chain.suits(found, &self.items[i]),
+                            Got::Loaded(_) => true,
+                        };
+                        if suits {
+                            self.chain.counters.joins.add(1);
+                            self.states[i].got = Some(got);
+                        }
+                    }
+                    Some(Err(error)) => {
+                        self.chain.counters.joins.add(1);
+                        return Err(error);
+                    }
+                    // The leader went away: somebody else leads, perhaps this reader.
+                    None => {}
+                }
+            }
+        }
+    }
+
+    /// Decides about what the layers have for an item: an answer, or a fallback, or nothing.
+    fn judge(&mut self, found: Option<Found>, place: usize) -> Option<Got> {
+        let found = found?;
+        let item = &self.items[place];
+        if !found.stale {
+            return Some(Got::Found(found));
+        }
+        if Chain::servable(&found, item.limits) {
+            if !found.entry.claim(found.now, self.rules.hold()) {
+                return Some(Got::Found(found));
+            }
+            if let Some(loader) = self.loader.detached(&[place]) {
+                self.chain.refresh_later(Arc::clone(item), *self.rules, loader);
+                return Some(Got::Found(found));
+            }
+        } else if found.entry.is_claimed(found.now) && self.chain.excusable(&found, item) {
+            // Loading failed a moment ago.
+            return Some(Got::Found(found));
+        }
+        self.states[place].fallback = Some(found);
+        None
+    }
+
+    /// Does what the leader of a flight has to: asks the layers once more, then the loader.
+    async fn lead(&mut self, mut led: Led) -> Result<()> {
+        if !self.past_memory {
+            led = self.ask(led, Which::All).await;
+        }
+        let mut locking = None;
+        if let (Some(lease), [(i, _)]) = (self.rules.lease, &led[..]) {
+            let item = &self.items[*i];
+            let mut patience = lease;
+            loop {
+                let released = match self.chain.lock(item, lease).await {
+                    Locked::Nobodys => break,
+                    Locked::Mine(mine) => {
+                        // Whoever had it before may have filled the cache since it was asked.
+                        locking = Some(mine);
+                        None
+                    }
+                    Locked::Theirs(released) => Some(released),
+                };
+                let mine = released.is_none();
+                if let Some(released) = released {
+                    // Woken by the holder, or by the end of its lease. Where its message may be missed, by a pause.
+                    let pause = match self.chain.is_attached() {
+                        true => patience,
+                        false => (lease / 8).clamp(5, 250).min(patience),
+                    };
+                    task::timeout(Duration::from_millis(pause), released).await;
+                    patience = patience.saturating_sub(pause);
+                }
+                let which = match (self.rules.refresh, self.past_memory) {
+                    (true, _) => Which::Tokens,
+                    (_, true) => Which::Shared,
+                    _ => Which::Below,
+                };
+                led = self.ask(led, which).await;
+                if led.is_empty() || mine || patience == 0 {
+                    break;
+                }
+            }
+        }
+        if led.is_empty() {
+            return Ok(());
+        }
+        if let Some(soft) = self.rules.soft_timeout {
+            let places = places(&led);
+            let excused = places.iter().all(|i| {
+                let fallback = self.states[*i].fallback.as_ref();
+                fallback.is_some_and(|found| self.chain.suits(found, &self.items[*i]))
+            });
+            if excused && let Some(loader) = self.loader.detached(&places) {
+                return self.load_softly(led, (loader, soft), locking).await;
+            }
+        }
+        let (items, tickets, rules) = (self.items, &mut self.tickets, self.rules);
+        for (i, payload) in self.chain.load(items, led, tickets, rules, self.loader, locking).await? {
+            self.states[i].got = Some(Got::Loaded(payload));
+        }
+        Ok(())
+    }
+
+    /// Asks the layers for what is led; what they have ends its flight. Gives what is left.
+    async fn ask(&mut self, led: Led, which: Which) -> Led {
+        let found = self.chain.look_up(self.items, &places(&led), &mut self.tickets, which).await;
+        let mut left = Led::new();
+        for ((i, lead), found) in led.into_iter().zip(found) {
+            if let Some(ticket) = &self.tickets[i] {
+                lead.under(&ticket.tokens);
+            }
+            match self.judge(found, i) {
+                Some(got) => {
+                    lead.finish(Ok(got.clone()));
+                    self.states[i].got = Some(got);
+                }
+                None => left.push((i, lead)),
+            }
+        }
+        left
+    }
+
+    /// Loads in a task of its own, and waits for a while; what is past its time is served when that is over.
+    async fn load_softly(
+        &mut self,
+        led: Led,
+        (mut loader, soft): (Box<dyn Loader>, Duration),
+        locking: Option<Locking>,
+    ) -> Result<()> {
+        let flights: Vec<_> = led.iter().map(|(i, lead)| (*i, lead.flight())).collect();
+        let items: Vec<Arc<Item>> = led.iter().map(|(i, _)| Arc::clone(&self.items[*i])).collect();
+        let mut tickets: Vec<Option<Ticket>> = led.iter().map(|(i, _)| self.tickets[*i].take()).collect();
+        let led: Led = led.into_iter().enumerate().map(|(at, (_, lead))| (at, lead)).collect();
+        let (chain, rules, running) = (Arc::clone(self.chain), *self.rules, self.chain.tasks.start());
+        drop(task::spawn(async move {
+            // The error goes to those who still wait, through their flights.
+            let _ = chain.load(&items, led, &mut tickets, &rules, &mut *loader, locking).await;
+            drop(running);
+        }));
+        let all = join_all(flights.iter().map(async |(i, flight)| (*i, flight.wait().await)));
+        match task::timeout(soft, all).await {
+            Some(outcomes) => {
+                for (i, outcome) in outcomes {
+                    match outcome {
+                        Some(outcome) => self.states[i].got = Some(outcome?),
+                        None => return Err(stopped()),
+                    }
+                }
+            }
+            None => {
+                for (i, _) in flights {
+                    self.states[i].got = self.states[i].fallback.take().map(Got::Found);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Chain {
     /// Reads values: from the layers, else from the loader. In the order of the items.
     ///
@@ -49,10 +267,20 @@ impl Chain {
         loader: &mut (dyn Loader + '_),
     ) -> Result<Vec<Got>> {
         let mut states: Vec<State> = items.iter().map(|_| State::default()).collect();
-        let work = self.attend(items, rules, loader, &mut states);
+        let past_memory = rules.refresh || rules.skip_memory || !self.trusts_memory();
+        let states_of_read = &mut states[..];
+        let read = Read {
+            chain: self,
+            items,
+            rules,
+            loader,
+            states: states_of_read,
+            tickets: Vec::new(),
+            past_memory,
+        };
         let outcome = match rules.timeout {
-            None => work.await,
-            Some(limit) => task::timeout(limit, work).await.unwrap_or_else(|| Err(timed_out())),
+            None => read.run().await,
+            Some(limit) => task::timeout(limit, read.run()).await.unwrap_or_else(|| Err(timed_out())),
         };
         let mut all = Vec::with_capacity(items.len());
         for (state, item) in states.into_iter().zip(items) {
@@ -75,101 +303,6 @@ impl Chain {
             (None, Err(error)) => Err(error),
             (None, Ok(())) => unreachable!("a read that ends without an error has an answer for each item"),
         }
-    }
-
-    async fn attend(
-        self: &Arc<Self>,
-        items: &[Arc<Item>],
-        rules: &Rules,
-        loader: &mut (dyn Loader + '_),
-        states: &mut [State],
-    ) -> Result<()> {
-        if rules.refresh {
-            self.invalidate(items.iter().map(|item| item.name().clone()).collect()).await;
-        }
-        // Before anything else: what is loaded from here on counts as loaded under these versions.
-        let mut tickets: Vec<Option<Ticket>> = items.iter().map(|item| Some(self.ticket(item))).collect();
-        // Whether this process alone may not answer.
-        let past_memory = rules.refresh || rules.skip_memory || !self.trusts_memory();
-        pause!();
-        if past_memory {
-            let which = if rules.refresh { Which::Tokens } else { Which::Shared };
-            let all: Vec<usize> = (0..items.len()).collect();
-            let found = self.look_up(items, &all, &mut tickets, which).await;
-            for (i, found) in found.into_iter().enumerate() {
-                states[i].got = self.judge(found, i, items, rules, loader, &mut states[i].fallback);
-            }
-        }
-        loop {
-            let missing: Vec<usize> = (0..items.len()).filter(|i| states[*i].got.is_none()).collect();
-            if missing.is_empty() {
-                return Ok(());
-            }
-            let (mut led, mut joined) = (Vec::new(), Vec::new());
-            for i in missing {
-                let ticket = tickets[i].get_or_insert_with(|| self.ticket(&items[i]));
-                match self.flights.enter(items[i].key.lookup(), ticket, past_memory) {
-                    Entered::Lead(lead) => led.push((i, lead)),
-                    Entered::Join(flight) => joined.push((i, flight)),
-                }
-            }
-            // Own work first, waiting after it: two readers that each wait for the other's would wait for ever.
-            pause!();
-            if !led.is_empty() {
-                self.lead(items, led, &mut tickets, rules, loader, states, past_memory).await?;
-            }
-            for (i, flight) in joined {
-                match flight.wait().await {
-                    Some(Ok(got)) => {
-                        let suits = match &got {
-                            Got::Found(found) => self.suits(found, &items[i]),
-                            Got::Loaded(_) => true,
-                        };
-                        if suits {
-                            self.counters.joins.add(1);
-                            states[i].got = Some(got);
-                        }
-                    }
-                    Some(Err(error)) => {
-                        self.counters.joins.add(1);
-                        return Err(error);
-                    }
-                    // The leader went away: somebody else leads, perhaps this reader.
-                    None => {}
-                }
-            }
-        }
-    }
-
-    /// Decides about what the layers have: an answer, or a fallback, or nothing.
-    fn judge(
-        self: &Arc<Self>,
-        found: Option<Found>,
-        place: usize,
-        items: &[Arc<Item>],
-        rules: &Rules,
-        loader: &mut (dyn Loader + '_),
-        fallback: &mut Option<Found>,
-    ) -> Option<Got> {
-        let found = found?;
-        let item = &items[place];
-        if !found.stale {
-            return Some(Got::Found(found));
-        }
-        if Self::servable(&found, item.limits) {
-            if !found.entry.claim(found.now, rules.hold()) {
-                return Some(Got::Found(found));
-            }
-            if let Some(loader) = loader.detached(&[place]) {
-                self.refresh_later(Arc::clone(item), *rules, loader);
-                return Some(Got::Found(found));
-            }
-        } else if found.entry.is_claimed(found.now) && self.excusable(&found, item) {
-            // Loading failed a moment ago.
-            return Some(Got::Found(found));
-        }
-        *fallback = Some(found);
-        None
     }
 
     /// Loads a value anew in a task of its own, unless a load of it is running.
@@ -209,157 +342,17 @@ impl Chain {
         }));
     }
 
-    /// Does what the leader of a flight has to: asks the layers once more, then the loader.
-    #[allow(clippy::too_many_arguments, reason = "the whole state of a read, in one place only")]
-    async fn lead(
-        self: &Arc<Self>,
-        items: &[Arc<Item>],
-        led: Vec<(usize, Lead)>,
-        tickets: &mut [Option<Ticket>],
-        rules: &Rules,
-        loader: &mut (dyn Loader + '_),
-        states: &mut [State],
-        past_memory: bool,
-    ) -> Result<()> {
-        let mut led = led;
-        if !past_memory {
-            led = self.ask(items, led, tickets, rules, loader, states, Which::All).await;
-        }
-        let mut locking = None;
-        if let (Some(lease), [(i, _)]) = (rules.lease, &led[..]) {
-            let i = *i;
-            let mut patience = lease;
-            loop {
-                let released = match self.lock(&items[i], lease).await {
-                    Locked::Nobodys => break,
-                    Locked::Mine(mine) => {
-                        // Whoever had it before may have filled the cache since it was asked.
-                        locking = Some(mine);
-                        None
-                    }
-                    Locked::Theirs(released) => Some(released),
-                };
-                let mine = released.is_none();
-                if let Some(released) = released {
-                    // Woken by the holder, or by the end of its lease. Where its message may be missed, by a pause.
-                    let pause =
-                        if self.is_attached() { patience } else { (lease / 8).clamp(5, 250).min(patience) };
-                    task::timeout(Duration::from_millis(pause), released).await;
-                    patience = patience.saturating_sub(pause);
-                }
-                let which = match (rules.refresh, past_memory) {
-                    (true, _) => Which::Tokens,
-                    (_, true) => Which::Shared,
-                    _ => Which::Below,
-                };
-                led = self.ask(items, led, tickets, rules, loader, states, which).await;
-                if led.is_empty() || mine || patience == 0 {
-                    break;
-                }
-            }
-        }
-        if led.is_empty() {
-            return Ok(());
-        }
-        if let Some(soft) = rules.soft_timeout {
-            let places: Vec<usize> = led.iter().map(|(i, _)| *i).collect();
-            let excused = places
-                .iter()
-                .all(|i| states[*i].fallback.as_ref().is_some_and(|found| self.suits(found, &items[*i])));
-            if excused && let Some(loader) = loader.detached(&places) {
-                return self.load_softly(items, led, tickets, rules, (loader, soft), states, locking).await;
-            }
-        }
-        for (i, payload) in self.load(items, led, tickets, rules, loader, locking).await? {
-            states[i].got = Some(Got::Loaded(payload));
-        }
-        Ok(())
-    }
-
-    /// Asks the layers for what is led; what they have ends its flight. Gives what is left.
-    #[allow(clippy::too_many_arguments, reason = "the whole state of a read, in one place only")]
-    async fn ask(
-        self: &Arc<Self>,
-        items: &[Arc<Item>],
-        led: Vec<(usize, Lead)>,
-        tickets: &mut [Option<Ticket>],
-        rules: &Rules,
-        loader: &mut (dyn Loader + '_),
-        states: &mut [State],
-        which: Which,
-    ) -> Vec<(usize, Lead)> {
-        let wanted: Vec<usize> = led.iter().map(|(i, _)| *i).collect();
-        let found = self.look_up(items, &wanted, tickets, which).await;
-        let mut left = Vec::new();
-        for ((i, lead), found) in led.into_iter().zip(found) {
-            if let Some(ticket) = &tickets[i] {
-                lead.under(&ticket.tokens);
-            }
-            match self.judge(found, i, items, rules, loader, &mut states[i].fallback) {
-                Some(got) => {
-                    lead.finish(Ok(got.clone()));
-                    states[i].got = Some(got);
-                }
-                None => left.push((i, lead)),
-            }
-        }
-        left
-    }
-
-    /// Loads in a task of its own, and waits for a while; what is past its time is served when that is over.
-    #[allow(clippy::too_many_arguments, reason = "the whole state of a read, in one place only")]
-    async fn load_softly(
-        self: &Arc<Self>,
-        items: &[Arc<Item>],
-        led: Vec<(usize, Lead)>,
-        tickets: &mut [Option<Ticket>],
-        rules: &Rules,
-        (mut loader, soft): (Box<dyn Loader>, Duration),
-        states: &mut [State],
-        locking: Option<Locking>,
-    ) -> Result<()> {
-        let flights: Vec<_> = led.iter().map(|(i, lead)| (*i, lead.flight())).collect();
-        let part: Vec<Arc<Item>> = led.iter().map(|(i, _)| Arc::clone(&items[*i])).collect();
-        let mut taken: Vec<Option<Ticket>> = led.iter().map(|(i, _)| tickets[*i].take()).collect();
-        let led: Vec<(usize, Lead)> = led.into_iter().enumerate().map(|(at, (_, lead))| (at, lead)).collect();
-        let (chain, rules, running) = (Arc::clone(self), *rules, self.tasks.start());
-        drop(task::spawn(async move {
-            // The error goes to those who still wait, through their flights.
-            let _ = chain.load(&part, led, &mut taken, &rules, &mut *loader, locking).await;
-            drop(running);
-        }));
-        let all = join_all(flights.iter().map(async |(i, flight)| (*i, flight.wait().await)));
-        match task::timeout(soft, all).await {
-            Some(outcomes) => {
-                for (i, outcome) in outcomes {
-                    match outcome {
-                        Some(outcome) => states[i].got = Some(outcome?),
-                        None => return Err(stopped()),
-                    }
-                }
-            }
-            None => {
-                for (i, _) in flights {
-                    if let Some(found) = states[i].fallback.take() {
-                        states[i].got = Some(Got::Found(found));
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Asks the loader, stores what it gives, and tells those who wait.
     async fn load(
         self: &Arc<Self>,
         items: &[Arc<Item>],
-        led: Vec<(usize, Lead)>,
+        led: Led,
         tickets: &mut [Option<Ticket>],
         rules: &Rules,
         loader: &mut (dyn Loader + '_),
         locking: Option<Locking>,
     ) -> Result<Vec<(usize, Payload)>> {
-        let wanted: Vec<usize> = led.iter().map(|(i, _)| *i).collect();
+        let wanted = places(&led);
         self.counters.loads.add(1);
         let payloads = match loader.load(&wanted).await {
             Ok(payloads) if payloads.len() == led.len() => payloads,
