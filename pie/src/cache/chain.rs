@@ -874,11 +874,14 @@ pub(crate) struct Locking {
 impl Drop for Locking {
     fn drop(&mut self) {
         let (chain, item, at, token) = (Arc::clone(&self.chain), Arc::clone(&self.item), self.at, self.token);
+        // Counted: an engine that closes gives its locks back first.
+        let running = chain.tasks.start();
         task::spawn_if_possible(async move {
             let level = &chain.levels[at];
             if let Some(shared) = level.layer.shared() {
                 Chain::guarded(level, "unlock", shared.unlock(&item.key, token)).await;
             }
+            drop(running);
         });
     }
 }

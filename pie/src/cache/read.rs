@@ -165,8 +165,9 @@ impl Read<'_, '_> {
                         true => patience,
                         false => (lease / 8).clamp(5, 250).min(patience),
                     };
-                    task::timeout(Duration::from_millis(pause), released).await;
-                    patience = patience.saturating_sub(pause);
+                    if task::timeout(Duration::from_millis(pause), released).await.is_none() {
+                        patience = patience.saturating_sub(pause);
+                    }
                 }
                 let which = match (self.rules.refresh, self.past_memory) {
                     (true, _) => Which::Tokens,
@@ -383,10 +384,12 @@ impl Chain {
             lead.finish(Ok(Got::Loaded(payload.clone())));
         }
         if let Some(writing) = writing {
+            let running = self.tasks.start();
             drop(task::spawn(async move {
                 writing.await;
                 // Others look into the shared layer as soon as they have the lock.
                 drop(locking);
+                drop(running);
             }));
         }
         Ok(loaded)
