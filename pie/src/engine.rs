@@ -18,10 +18,11 @@ pub use tables::Tables;
 pub use tx::Tx;
 
 use crate::cache::chain::Chain;
-use crate::cache::gate::{Gate, Permit};
+use crate::cache::gate::Gate;
 use crate::cache::manager::Cache;
 use crate::cache::rules::Rules;
 use crate::cache::stamps::StampName;
+use crate::clock::millis;
 use crate::database::Database;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Schema;
@@ -142,12 +143,12 @@ impl Engine {
         let scoped = !self.inner_scope().is_empty();
         let place = (Arc::clone(&self.scope), self.namespaces(), scoped);
         let config = &self.core.config;
-        let (defaults, gate) = (self.core.defaults, self.core.gate.clone());
-        Cache::new(Arc::clone(&self.core.chain), place, config.enabled, defaults, gate)
+        let defaults = (self.core.defaults, millis(config.lock_lease).max(1));
+        Cache::new(Arc::clone(&self.core.chain), place, config.enabled, defaults, self.core.gate.clone())
     }
 
-    /// Waits for the turn of a load of this model.
-    pub(crate) async fn permit(&self, schema: &'static Schema) -> (Permit, Permit) {
+    /// Runs a load of this model when it is its turn.
+    pub(crate) async fn in_turn<T>(&self, schema: &'static Schema, load: impl Future<Output = T>) -> T {
         let of_model = match schema.policy.max_loads {
             None => Gate::default(),
             Some(loads) => {
@@ -156,8 +157,8 @@ impl Engine {
             }
         };
         // The model's first: who waits for it keeps no other model waiting.
-        let first = of_model.enter().await;
-        (first, self.core.gate.enter().await)
+        let _permit = of_model.enter().await;
+        self.core.gate.run(load).await
     }
 
     /// Creates the tables of models, with their constraints and indexes, where they do not exist: for development and

@@ -207,6 +207,16 @@ async fn max_loads_caps_the_loads_of_the_engine_and_of_a_model() {
     }
     assert_eq!((gate.begun(), gate.most()), (20, 3));
 
+    // A load within a load is part of it.
+    let config = CacheConfig { max_loads: Some(1), ..CacheConfig::default() };
+    let Setup { engine, .. } = setup_with(config, None).await;
+    let cache = engine.cache();
+    let outer = cache.get_or_load("outer", Duration::from_secs(60), async || {
+        User::find_by_id(&engine, 1).required().await.map(|user| user.name.clone())
+    });
+    let outer = tokio::time::timeout(Duration::from_secs(60), outer.into_future()).await;
+    assert_eq!(*outer.expect("does not wait for itself").expect("loads"), "u0");
+
     let Setup { engine, gate, .. } = setup().await;
     gate.delay(Duration::from_millis(5));
     for id in 1..=10 {

@@ -89,6 +89,10 @@ async fn another_type_is_an_error_that_names_it_and_not_the_value() -> pie::Resu
     assert!(error.to_string().contains("u64"), "{error}");
     assert!(!format!("{error} {error:?}").contains("secret"));
     assert_eq!(*engine.cache().get::<String>("k").await?.expect("a text"), "secret");
+    // Where it can be loaded, it is: another version of the program may have left it.
+    let loaded = engine.cache().get_or_load("k", MINUTE, async || Ok(7_u64)).await?;
+    assert_eq!((*loaded, engine.cache().stats().undecodable), (7, 1));
+    assert_eq!(*engine.cache().get::<u64>("k").await?.expect("a number"), 7);
     Ok(())
 }
 

@@ -1,8 +1,14 @@
 //! A cap on how many loads run at once, so that a cold or lost cache cannot sink the database.
 
+use std::future::Future;
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+tokio::task_local! {
+    /// Set while a loader runs that has a permit of the engine.
+    static WITHIN: ();
+}
 
 /// At most this many at once; no cap without a number. Cloning shares the cap.
 #[derive(Debug, Clone, Default)]
@@ -15,6 +21,16 @@ pub(crate) struct Permit(#[allow(dead_code, reason = "held, not read")] Option<O
 impl Gate {
     pub(crate) fn new(loads: Option<usize>) -> Self {
         Self(loads.map(|loads| Arc::new(Semaphore::new(loads.clamp(1, Semaphore::MAX_PERMITS)))))
+    }
+
+    /// Runs a load when it is its turn. Loads within it, on the same task, count as part of it: they would wait for ever for
+    /// the permit that it has.
+    pub(crate) async fn run<T>(&self, load: impl Future<Output = T>) -> T {
+        if WITHIN.try_with(|()| ()).is_ok() {
+            return load.await;
+        }
+        let _permit = self.enter().await;
+        WITHIN.scope((), load).await
     }
 
     /// Waits for its turn. Safe to drop at any point.

@@ -63,6 +63,8 @@ pub struct Cache {
     scoped: bool,
     enabled: bool,
     pub(super) defaults: Rules,
+    /// How long the lock of a load lasts, in milliseconds.
+    lease: u64,
     gate: Gate,
 }
 
@@ -74,10 +76,10 @@ impl Cache {
         chain: Arc<Chain>,
         (scope, namespaces, scoped): (Arc<str>, Vec<StampName>, bool),
         enabled: bool,
-        defaults: Rules,
+        (defaults, lease): (Rules, u64),
         gate: Gate,
     ) -> Self {
-        Self { chain, scope, namespaces: namespaces.into(), scoped, enabled, defaults, gate }
+        Self { chain, scope, namespaces: namespaces.into(), scoped, enabled, defaults, lease, gate }
     }
 
     pub(super) fn check(&self) -> Result<()> {
@@ -218,7 +220,8 @@ impl Cache {
     ///
     /// `load` must see every commit before it began. What it gives is never served after an invalidation of the key, its
     /// family, tags or scope that came meanwhile. When the caller that runs it is dropped, another that waits runs its
-    /// own; when it fails, all that wait get the error, and nothing is stored.
+    /// own; when it fails, all that wait get the error, and nothing is stored. A stored value that is no `T`, as another
+    /// version of the program may have left it, counts as missing and is replaced.
     ///
     /// # Errors
     /// What `load` returned; [`ErrorKind::LoadTimeout`]; and as [`set`](Self::set). Never because of a layer.
@@ -558,8 +561,7 @@ where
         let (gate, tags) = (self.gate.clone(), Arc::clone(&self.tags));
         let load = &mut *self.load;
         Box::pin(async move {
-            let _permit = gate.enter().await;
-            let value = load().await;
+            let value = gate.run(load()).await;
             value.and_then(|value| manual::encode(&value)).map(|json| vec![manual::payload(json, tags)])
         })
     }
@@ -595,7 +597,7 @@ where
             rules.limits.life = Some(life.saturating_add(rules.limits.stale_if_error));
             rules.timeout = options.timeout.or(cache.defaults.timeout);
             rules.lease = match options.lock {
-                Some(true) => cache.defaults.lease.or(Some(DEFAULT_LEASE)),
+                Some(true) => Some(cache.lease),
                 Some(false) => None,
                 None => cache.defaults.lease,
             };
@@ -603,13 +605,21 @@ where
             rules.refresh = options.refresh;
             let items = [Arc::new(cache.item(key, &options.tags, rules.limits)?)];
             let mut loader = Closure { gate: cache.gate.clone(), tags: options.tags.into(), load: &mut load };
-            let read = cache.chain.get(&items, &rules, &mut loader).await?.pop();
-            match read {
-                Some(Got::Found(found)) => typed(&found),
-                Some(Got::Loaded(payload)) => {
-                    Ok(Cached::new(manual::decode::<T>(&payload.value)?, Source::Database, 0))
+            loop {
+                match cache.chain.get(&items, &rules, &mut loader).await?.pop() {
+                    Some(Got::Found(found)) => match typed(&found) {
+                        Ok(value) => return Ok(value),
+                        // Another version of the program may have set it: a miss, and it is replaced.
+                        Err(_) => {
+                            cache.chain.counters.undecodable.add(1);
+                            rules.refresh = true;
+                        }
+                    },
+                    Some(Got::Loaded(payload)) => {
+                        return Ok(Cached::new(manual::decode::<T>(&payload.value)?, Source::Database, 0));
+                    }
+                    None => return Err(Error::new(ErrorKind::NotFound, "a load gave no value")),
                 }
-                None => Err(Error::new(ErrorKind::NotFound, "a load gave no value")),
             }
         })
     }

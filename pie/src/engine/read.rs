@@ -131,10 +131,9 @@ struct LoadOne<'a> {
 impl Loader for LoadOne<'_> {
     fn load<'s>(&'s mut self, _wanted: &'s [usize]) -> BoxFuture<'s, Result<Vec<Payload>>> {
         Box::pin(async move {
-            let _permit = self.engine.permit(self.spec.schema).await;
             let mut session = self.engine.database().session();
-            let payload = load(&mut *session, &self.spec, self.page, self.table).await?;
-            Ok(vec![payload])
+            let load = load(&mut *session, &self.spec, self.page, self.table);
+            Ok(vec![self.engine.in_turn(self.spec.schema, load).await?])
         })
     }
 
@@ -155,10 +154,11 @@ struct LoadMany<'a> {
 impl Loader for LoadMany<'_> {
     fn load<'s>(&'s mut self, wanted: &'s [usize]) -> BoxFuture<'s, Result<Vec<Payload>>> {
         Box::pin(async move {
-            let _permit = self.engine.permit(self.schema).await;
             let ids: Vec<Args<'_>> = wanted.iter().map(|i| self.ids[*i].clone()).collect();
             let max_values = self.engine.database().max_values();
-            load_many(&mut *self.engine.database().session(), self.schema, &ids, max_values, self.table).await
+            let mut session = self.engine.database().session();
+            let load = load_many(&mut *session, self.schema, &ids, max_values, self.table);
+            self.engine.in_turn(self.schema, load).await
         })
     }
 
