@@ -25,6 +25,6 @@ pub use key::{Key, Lookup};
 pub use layer::{
     BoxFuture, CacheLayer, LayerUsage, Lock, Peek, SharedLayer, SharedRead, SharedReply, SharedWrite,
 };
-pub use manager::{Cache, LayerHandle};
+pub use manager::{Cache, GetOrLoad, LayerHandle, Set};
 pub use stamps::StampName;
 pub use stats::{CacheStats, LayerStats, MessageStats};
