@@ -191,9 +191,8 @@ async fn while_detached_memory_serves_or_is_passed_by() {
     let Some(mut server) = RedisServer::start() else { return };
     let world = World::new(server.port());
     drop(world.direct().await);
-    let quick = |config: RedisConfig| config.heartbeat(Duration::from_millis(50));
-    let serving = world.engine_with(quick, OnDetached::Serve).await;
-    let passing = world.engine_with(quick, OnDetached::Bypass).await;
+    let serving = world.engine_with(|config| config, OnDetached::Serve).await;
+    let passing = world.engine_with(|config| config, OnDetached::Bypass).await;
     insert(&serving, 1).await;
     for engine in [&serving, &passing] {
         until("it is in memory", async || row(engine, 1).await.source() == Source::Memory).await;

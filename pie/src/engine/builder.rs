@@ -93,7 +93,8 @@ impl EngineBuilder {
         }
     }
 
-    /// Makes it an error of `build` when a shared layer cannot be reached then.
+    /// Makes it an error of `build` when a shared layer cannot be reached then; waits until messages of other processes
+    /// arrive.
     #[cfg(feature = "redis")]
     pub fn require_redis(mut self) -> Self {
         self.require_shared = true;

@@ -212,11 +212,15 @@ impl SharedLayer for RedisLayer {
 
     fn connect(&self) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {
-            let wait = self.config.connect_timeout;
-            match tokio::time::timeout(wait, self.protocol.wire.links[0].first()).await {
-                Ok(result) => result.map(|_| ()),
-                Err(_) => Err(Error::new(ErrorKind::Connection, "Redis did not answer while connecting")),
-            }
+            let silent = || Error::new(ErrorKind::Connection, "Redis did not answer while connecting");
+            let work = async {
+                self.protocol.wire.links[0].first().await?;
+                if self.protocol.inbox().is_some() {
+                    self.protocol.hears().await;
+                }
+                Ok(())
+            };
+            tokio::time::timeout(self.config.connect_timeout, work).await.unwrap_or_else(|_| Err(silent()))
         })
     }
 

@@ -73,6 +73,8 @@ pub(crate) struct Protocol<W> {
     publisher: Publisher,
     sequence: AtomicU64,
     ears: Mutex<Ears>,
+    /// Whether messages arrive.
+    hearing: watch::Sender<bool>,
     /// Names whose tokens are to be removed before anything in Redis is trusted again.
     pending: Mutex<Pending>,
     /// Who waits for a lock in this process, by the lock's key.
@@ -168,6 +170,7 @@ impl<W: Wire> Protocol<W> {
             publisher: random_token(),
             sequence: AtomicU64::new(0),
             ears: Mutex::default(),
+            hearing: watch::Sender::new(false),
             pending: Mutex::default(),
             waiting: Mutex::default(),
         }
@@ -389,10 +392,19 @@ impl<W: Wire> Protocol<W> {
         if let Some(inbox) = self.inbox.get() {
             inbox.attached();
         }
+        self.hearing.send_replace(true);
+    }
+
+    /// Waits until messages arrive.
+    pub(super) async fn hears(&self) {
+        let mut watcher = self.hearing.subscribe();
+        // The sender lives in `self`.
+        let _ = watcher.wait_for(|hearing| *hearing).await;
     }
 
     /// The subscription is lost.
     pub(crate) fn unsubscribed(&self) {
+        self.hearing.send_replace(false);
         if let Some(inbox) = self.inbox.get() {
             inbox.detached();
         }
