@@ -1,8 +1,14 @@
-//! The walk through the layers: backfill with the remaining time to live, storing, invalidation.
+//! The layers of an engine and what holds for all of them: validity, versions, set-up, statistics. Asking (`walk`), storing
+//! (`store`), ending (`invalidate`) and the lock of a load (`lock`) are rooms of their own.
 //!
 //! The order of steps is what keeps stale values out (section 5 of the design): local versions and shared tokens are read
 //! *before* a load begins; an entry is stored under those; an invalidation removes the tokens first and counts the local
 //! versions up last. Every future here is safe to drop at any await.
+
+mod invalidate;
+mod lock;
+mod store;
+mod walk;
 
 use std::fmt;
 use std::panic::AssertUnwindSafe;
@@ -10,24 +16,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures_util::FutureExt;
-use futures_util::future::join_all;
 
-use super::entry::{Entry, Payload, Times, ValueCodec};
+pub(crate) use lock::{Locked, Locking};
+
+use super::entry::{Entry, Payload, ValueCodec};
 use super::flights::Flights;
-use super::glob;
 use super::inbox::Inbox;
 use super::key::{Key, Lookup};
-use super::layer::{BoxFuture, CacheLayer, Peek, SharedLayer, SharedRead, SharedReply, SharedWrite};
+use super::layer::{BoxFuture, CacheLayer, Peek, SharedLayer};
 use super::open::{Open, OpenNames};
 use super::rules::{Limits, Rules};
 use super::stamps::{Snapshot, StampName, Stamps};
 use super::stats::{CacheStats, Counters, LayerCounters, LayerStats, MessageCounters, MessageStats};
 use super::tracker::Tracker;
 use crate::clock::Clock;
-use crate::codec::{Envelope, Token, name_hash};
+use crate::codec::Token;
 use crate::error::Result;
 use crate::query::Source;
-use crate::task;
 
 /// One value to look up.
 #[derive(Debug)]
@@ -333,455 +338,6 @@ impl Chain {
         (item, ticket)
     }
 
-    async fn read(
-        level: &Level,
-        shared: &dyn SharedLayer,
-        items: &[Arc<Item>],
-        wanted: &[usize],
-    ) -> Vec<(usize, SharedReply)> {
-        let reads: Vec<SharedRead<'_>> = wanted
-            .iter()
-            .map(|i| {
-                let item = &items[*i];
-                SharedRead { key: &item.key, names: &item.names, ttl: item.limits.life() }
-            })
-            .collect();
-        match Self::guarded(level, "read", shared.read(&reads)).await {
-            Some(replies) => {
-                let fits = |i: usize, reply: &SharedReply| reply.tokens.len() == items[i].names.len();
-                wanted.iter().copied().zip(replies).filter(|(i, reply)| fits(*i, reply)).collect()
-            }
-            None => Vec::new(),
-        }
-    }
-
-    /// Looks some of the items up, layer by layer: a shared layer is asked once for all that are still missing. Fresh hits
-    /// are written to the layers above; of values past their time the newest is given.
-    pub(crate) async fn look_up(
-        &self,
-        items: &[Arc<Item>],
-        wanted: &[usize],
-        tickets: &mut [Option<Ticket>],
-        which: Which,
-    ) -> Vec<Option<Found>> {
-        let mut best: Vec<Option<Found>> = items.iter().map(|_| None).collect();
-        for (at, level) in self.levels.iter().enumerate() {
-            let missing: Vec<usize> = wanted
-                .iter()
-                .copied()
-                .filter(|i| best[*i].as_ref().is_none_or(|found| found.stale))
-                .collect();
-            if missing.is_empty() {
-                break;
-            }
-            let answers = match level.layer.shared() {
-                Some(shared) => self.ask_shared(level, shared, items, &missing, tickets, at).await,
-                None if which == Which::All => self.ask_local(level, items, &missing).await,
-                None => continue,
-            };
-            if which == Which::Tokens {
-                continue;
-            }
-            for (i, found) in missing.into_iter().zip(answers) {
-                let Some(found) = found else { continue };
-                let newer =
-                    best[i].as_ref().is_none_or(|best| best.entry.loaded_at() < found.entry.loaded_at());
-                if found.stale && !newer {
-                    continue;
-                }
-                pause!();
-                // Who asks below memory may have claimed the value past its time that is in it.
-                if let Some(ticket) = &tickets[i]
-                    && !(found.stale && which == Which::Below)
-                {
-                    self.fill(&items[i], &found.entry, ticket, at, which).await;
-                }
-                best[i] = Some(found);
-            }
-        }
-        wanted.iter().map(|i| best[*i].take()).collect()
-    }
-
-    fn seen(&self, level: &Level, entry: Entry, item: &Item) -> Option<Found> {
-        let now = self.clock.steady();
-        let fresh = Self::fresh(&entry, item.limits, now);
-        let of_use = fresh || Self::stale_within(&entry, item.limits, now, item.limits.window());
-        of_use.then(|| Found { entry, source: level.layer.source(), now, stale: !fresh })
-    }
-
-    async fn ask_local(&self, level: &Level, items: &[Arc<Item>], wanted: &[usize]) -> Vec<Option<Found>> {
-        let mut answers = Vec::with_capacity(wanted.len());
-        for i in wanted {
-            let item = &items[*i];
-            let entry = match level.layer.peek(item.key.lookup()) {
-                Peek::Hit(entry) => Some(entry),
-                Peek::Miss => None,
-                Peek::Ask => Self::guarded(level, "get", level.layer.get(&item.key)).await.flatten(),
-            };
-            let valid = entry
-                .filter(|entry| {
-                    self.holds(entry, item.key.lookup())
-                        || (mistake!(StaleAcrossBump) && self.clock.steady() >= entry.deadline())
-                })
-                .and_then(|entry| self.seen(level, entry, item));
-            level.counters.asked(valid.as_ref().is_some_and(|found| !found.stale));
-            answers.push(valid);
-        }
-        answers
-    }
-
-    async fn ask_shared(
-        &self,
-        level: &Level,
-        shared: &dyn SharedLayer,
-        items: &[Arc<Item>],
-        wanted: &[usize],
-        tickets: &mut [Option<Ticket>],
-        at: usize,
-    ) -> Vec<Option<Found>> {
-        let mut answers: Vec<Option<Found>> = wanted.iter().map(|_| None).collect();
-        let mut tagged = Vec::new();
-        for (i, reply) in Self::read(level, shared, items, wanted).await {
-            let Some(ticket) = &mut tickets[i] else { continue };
-            let place = wanted.iter().position(|wanted| *wanted == i);
-            if let (Some(place), Some(tags)) = (place, Self::unnamed_tags(&items[i], &reply)) {
-                tagged.push((place, i, tags));
-            }
-            let entry = self.open(&items[i], &reply, &ticket.snapshot);
-            if ticket.tokens.layers[at].replace(reply.tokens).is_none() {
-                ticket.tokens.unknown -= 1;
-            }
-            if let Some(place) = place {
-                answers[place] = entry.and_then(|entry| self.seen(level, entry, &items[i]));
-            }
-        }
-        for (place, entry) in self.ask_with_tags(level, shared, items, tagged).await {
-            answers[place] = entry;
-        }
-        for answer in &answers {
-            level.counters.asked(answer.as_ref().is_some_and(|found| !found.stale));
-        }
-        answers
-    }
-
-    /// Asks once more for values that depend on tags which their reader did not name.
-    async fn ask_with_tags(
-        &self,
-        level: &Level,
-        shared: &dyn SharedLayer,
-        items: &[Arc<Item>],
-        tagged: Vec<(usize, usize, Vec<Box<str>>)>,
-    ) -> Vec<(usize, Option<Found>)> {
-        if tagged.is_empty() {
-            return Vec::new();
-        }
-        let (mut places, mut whole) = (Vec::new(), Vec::new());
-        for (place, i, tags) in tagged {
-            let item = &items[i];
-            let (scope, _) = item.name().parts();
-            let mut names = item.names.clone();
-            // In the place where the writer has them: after the key's and the family's.
-            names.splice(2..2, tags.iter().map(|tag| StampName::new(scope, &format!("t:{tag}"))));
-            places.push(place);
-            whole.push(Arc::new(Item {
-                key: item.key.clone(),
-                names,
-                limits: item.limits,
-                codec: item.codec,
-            }));
-        }
-        let tickets: Vec<Ticket> = whole.iter().map(|item| self.ticket(item)).collect();
-        let all: Vec<usize> = (0..whole.len()).collect();
-        let mut answers = Vec::new();
-        for (i, reply) in Self::read(level, shared, &whole, &all).await {
-            let entry = self.open(&whole[i], &reply, &tickets[i].snapshot);
-            answers.push((places[i], entry.and_then(|entry| self.seen(level, entry, &whole[i]))));
-        }
-        answers
-    }
-
-    /// The tags of stored bytes that depend on more than the reader named.
-    fn unnamed_tags(item: &Item, reply: &SharedReply) -> Option<Vec<Box<str>>> {
-        let tags = item.codec.tags?;
-        let (envelope, body) = Envelope::open(reply.bytes.as_ref()?)?;
-        let more = envelope.codec == item.codec.id as u8 && envelope.stamps.len() > item.names.len();
-        if more { tags(&body) } else { None }
-    }
-
-    /// The entry of stored bytes, if they are readable, of use, and stored under the tokens that are current now.
-    fn open(&self, item: &Item, reply: &SharedReply, snapshot: &Snapshot) -> Option<Entry> {
-        let bytes = reply.bytes.as_ref()?;
-        let opened = Envelope::open(bytes).filter(|(envelope, _)| envelope.codec == item.codec.id as u8);
-        let Some((envelope, body)) = opened else {
-            self.counters.undecodable.add(1);
-            return None;
-        };
-        let current = item.names.iter().zip(&reply.tokens);
-        let same = envelope.stamps.len() == item.names.len()
-            && current.zip(&envelope.stamps).all(|((name, token), stamp)| {
-                *stamp == (name_hash(name.as_str()), *token)
-                    || (mistake!(TagFoldedAway) && name.parts().1.starts_with("t:"))
-            });
-        if !same {
-            return None;
-        }
-        let (wall, now) = (self.clock.wall(), self.clock.steady());
-        let (Some(age), Some(payload)) = (wall.checked_sub(envelope.loaded_at), (item.codec.decode)(&body))
-        else {
-            self.counters.undecodable.add(1);
-            return None;
-        };
-        let limits = item.limits;
-        if age >= limits.last(payload.empty) {
-            return None;
-        }
-        // Never longer than this reader's own policy, whatever the clock of the writer said.
-        let life = envelope.deadline.saturating_sub(envelope.loaded_at).min(limits.fresh(payload.empty));
-        let loaded_at = now.saturating_sub(age);
-        let deadline = now.saturating_add(life).saturating_sub(age);
-        let keep_until =
-            deadline.saturating_add(limits.window()).min(loaded_at.saturating_add(limits.max_age));
-        let times = Times { loaded_at, deadline, keep_until };
-        let snapshot = if mistake!(BackfillWithoutSnapshot) {
-            self.stamps.snapshot(&item.names)
-        } else {
-            snapshot.clone()
-        };
-        Some(Entry::new((&item.key, item.name()), payload, item.codec, Some(body), times, snapshot))
-    }
-
-    /// Stores values, each for its milliseconds, and waits until shared layers have them or failed to take them.
-    pub(crate) async fn store_everywhere(self: &Arc<Self>, values: Vec<(Arc<Item>, Payload, u64, Ticket)>) {
-        if let Some(writing) = self.store_here(values).await {
-            task::spawn(writing).await;
-        }
-    }
-
-    /// Stores values in the layers of this process; gives the work that is left.
-    pub(crate) async fn store_here(
-        self: &Arc<Self>,
-        values: Vec<(Arc<Item>, Payload, u64, Ticket)>,
-    ) -> Option<impl Future<Output = ()> + Send + use<>> {
-        let now = self.clock.steady();
-        let mut stored: Vec<(Arc<Item>, Entry, Ticket)> = Vec::with_capacity(values.len());
-        for (item, payload, ttl, ticket) in values {
-            let size = (item.codec.weigh)(&*payload.value);
-            if size > self.max_entry {
-                self.oversized(size);
-                continue;
-            }
-            let limits = item.limits;
-            let deadline = now.saturating_add(ttl);
-            let keep_until = deadline.saturating_add(limits.window()).min(now.saturating_add(limits.max_age));
-            let times = Times { loaded_at: now, deadline, keep_until: keep_until.max(now) };
-            let snapshot = if mistake!(LateSnapshot) {
-                self.stamps.snapshot(&item.names)
-            } else {
-                ticket.snapshot.clone()
-            };
-            let entry = Entry::new((&item.key, item.name()), payload, item.codec, None, times, snapshot);
-            // What was invalidated meanwhile is not worth the place of what is valid.
-            if self.stamps.holds(entry.snapshot()) {
-                pause!();
-                for level in self.levels.iter().filter(|level| level.layer.shared().is_none()) {
-                    self.set(level, &item, &entry).await;
-                }
-            }
-            if ticket.tokens.layers.iter().any(Option::is_some) {
-                stored.push((item, entry, ticket));
-            }
-        }
-        if stored.is_empty() {
-            return None;
-        }
-        let (chain, running) = (Arc::clone(self), self.tasks.start());
-        Some(async move {
-            for (at, level) in chain.levels.iter().enumerate() {
-                let Some(shared) = level.layer.shared() else { continue };
-                let batch: Vec<(&Arc<Item>, &Entry, &[Token])> = stored
-                    .iter()
-                    .filter_map(|(item, entry, ticket)| {
-                        Some((item, entry, ticket.tokens.layers[at].as_deref()?))
-                    })
-                    .collect();
-                chain.write(level, shared, &batch).await;
-            }
-            drop(stored);
-            drop(running);
-        })
-    }
-
-    fn oversized(&self, size: usize) {
-        self.counters.oversized.add(1);
-        if !self.oversized_said.swap(true, Ordering::Relaxed) {
-            tracing::warn!(
-                size,
-                limit = self.max_entry,
-                "a value is greater than `max_entry_size` and is not cached; this is said once"
-            );
-        }
-    }
-
-    async fn set(&self, level: &Level, item: &Item, entry: &Entry) {
-        if Self::guarded(level, "set", level.layer.set(&item.key, entry)).await.is_some() {
-            level.counters.sets.add(1);
-        }
-    }
-
-    /// Writes entries to a shared layer, each under its tokens, in one call.
-    async fn write(&self, level: &Level, shared: &dyn SharedLayer, batch: &[(&Arc<Item>, &Entry, &[Token])]) {
-        let (now, wall) = (self.clock.steady(), self.clock.wall());
-        let mut sealed: Vec<(&Arc<Item>, bytes::Bytes, u64)> = Vec::with_capacity(batch.len());
-        for (item, entry, tokens) in batch {
-            let Some(ttl) = entry.keep_until().checked_sub(now).filter(|ttl| *ttl > 0) else { continue };
-            let Some(body) = entry.encoded() else {
-                let layer = level.layer.name();
-                tracing::debug!(layer, "a value could not be encoded; it stays in this process");
-                continue;
-            };
-            if body.len() > self.max_entry {
-                self.oversized(body.len());
-                continue;
-            }
-            let late;
-            let tokens = if mistake!(LateToken) {
-                late = Self::read(level, shared, std::slice::from_ref(*item), &[0]).await;
-                late.first().map_or(*tokens, |(_, reply)| &*reply.tokens)
-            } else {
-                *tokens
-            };
-            let loaded_at = wall.saturating_sub(now.saturating_sub(entry.loaded_at()));
-            let envelope = Envelope {
-                codec: entry.codec().id as u8,
-                empty: entry.is_empty(),
-                loaded_at,
-                deadline: loaded_at.saturating_add(entry.deadline().saturating_sub(entry.loaded_at())),
-                stamps: item
-                    .names
-                    .iter()
-                    .map(|name| name_hash(name.as_str()))
-                    .zip(tokens.iter().copied())
-                    .collect(),
-            };
-            sealed.push((item, envelope.seal(body), ttl));
-        }
-        for part in sealed.chunks(MAX_BATCH) {
-            let writes: Vec<SharedWrite<'_>> = part
-                .iter()
-                .map(|(item, bytes, ttl)| SharedWrite {
-                    key: &item.key,
-                    bytes,
-                    ttl: *ttl,
-                    names: &item.names,
-                })
-                .collect();
-            if Self::guarded(level, "write", shared.write(&writes)).await.is_some() {
-                level.counters.sets.add(writes.len() as u64);
-            }
-        }
-    }
-
-    /// Writes a hit to the layers above the one that had it.
-    async fn fill(&self, item: &Arc<Item>, entry: &Entry, ticket: &Ticket, below: usize, which: Which) {
-        for (at, level) in self.levels.iter().enumerate().take(below) {
-            match (level.layer.shared(), &ticket.tokens.layers[at]) {
-                (None, _)
-                    if matches!(which, Which::All | Which::Below) && self.stamps.holds(entry.snapshot()) =>
-                {
-                    self.set(level, item, entry).await;
-                }
-                (Some(shared), Some(tokens)) => self.write(level, shared, &[(item, entry, tokens)]).await,
-                (None, _) | (Some(_), None) => {}
-            }
-        }
-    }
-
-    /// Makes everything invalid that depends on one of the names: first in the shared layers, then here.
-    ///
-    /// Runs in a task of its own, so that dropping the returned future does not stop it half-way.
-    pub(crate) async fn invalidate(self: &Arc<Self>, names: Vec<StampName>) {
-        let (chain, running) = (Arc::clone(self), self.tasks.start());
-        // A failure of the task is a shutdown of the runtime: nobody reads any more.
-        task::spawn(async move {
-            chain.invalidate_here(&names).await;
-            drop(running);
-        })
-        .await;
-    }
-
-    /// As [`invalidate`](Self::invalidate), for callers that run in a task of their own already.
-    pub(crate) async fn invalidate_here(&self, names: &[StampName]) {
-        if names.is_empty() {
-            return;
-        }
-        if mistake!(BumpFirst) {
-            self.stamps.bump(names);
-        }
-        let shared =
-            self.levels.iter().filter_map(|level| level.layer.shared().map(|shared| (level, shared)));
-        join_all(shared.map(|(level, shared)| Self::guarded(level, "invalidate", shared.invalidate(names))))
-            .await;
-        pause!();
-        // Last: a reader that starts after the shared tokens are gone, and sees the old version here, would otherwise
-        // store what it read before the write under the new version.
-        if !mistake!(BumpFirst) {
-            self.end_here(names);
-        }
-    }
-
-    /// Counts the local versions of names up.
-    fn end_here(&self, names: &[StampName]) {
-        if !mistake!(NoOwnBump) {
-            self.stamps.bump(names);
-        }
-    }
-
-    /// Makes every value of a scope invalid whose logical key matches a pattern, with Redis' rules: in the shared layers,
-    /// then what is stored and what is being loaded here. In a task of its own.
-    pub(crate) async fn invalidate_pattern(self: &Arc<Self>, scope: &str, pattern: &str) {
-        let (chain, running) = (Arc::clone(self), self.tasks.start());
-        let (scope, pattern) = (scope.to_owned(), pattern.to_owned());
-        task::spawn(async move {
-            let shared =
-                chain.levels.iter().filter_map(|level| level.layer.shared().map(|shared| (level, shared)));
-            join_all(shared.map(|(level, shared)| {
-                Self::guarded(level, "invalidate_pattern", shared.invalidate_pattern(&scope, &pattern))
-            }))
-            .await;
-            pause!();
-            chain.sweep(&scope, &pattern);
-            drop(running);
-        })
-        .await;
-    }
-
-    /// Ends what matches a pattern in this process: what is being loaded, then what is stored.
-    pub(crate) fn sweep(&self, scope: &str, pattern: &str) {
-        let wanted = |name: &StampName| {
-            let (within, name) = name.parts();
-            within == scope
-                && name
-                    .strip_prefix("k:")
-                    .is_some_and(|key| glob::matches(pattern.as_bytes(), key.as_bytes()))
-        };
-        // In this order: what is stored while the layers are walked was being loaded before.
-        if !mistake!(GlobIgnoresFlights) {
-            self.stamps.bump(&self.open.filter(wanted));
-        }
-        for level in self.levels.iter().filter(|level| level.layer.shared().is_none()) {
-            let mut names = Vec::new();
-            let all = level.layer.visit(&mut |entry| {
-                if wanted(entry.name()) {
-                    names.push(entry.name().clone());
-                }
-            });
-            if !all {
-                self.stamps.bump_epoch();
-            }
-            self.stamps.bump(&names);
-        }
-    }
-
     /// Waits until everything that goes to shared layers has arrived or failed.
     pub(crate) async fn flush(&self) {
         self.tasks.idle().await;
@@ -800,26 +356,6 @@ impl Chain {
             Some(level) => level.layer.clear().await,
             None => Ok(()),
         }
-    }
-
-    /// Takes the lock of a load, for `lease` milliseconds at most, in the first shared layer that answers.
-    pub(crate) async fn lock(self: &Arc<Self>, item: &Arc<Item>, lease: u64) -> Locked {
-        for (at, level) in self.levels.iter().enumerate() {
-            let Some(shared) = level.layer.shared() else { continue };
-            match Self::guarded(level, "lock", shared.lock(&item.key, lease)).await {
-                Some(super::layer::Lock::Acquired(token)) => {
-                    return Locked::Mine(Locking {
-                        chain: Arc::clone(self),
-                        item: Arc::clone(item),
-                        at,
-                        token,
-                    });
-                }
-                Some(super::layer::Lock::Held(released)) => return Locked::Theirs(released),
-                None => {}
-            }
-        }
-        Locked::Nobodys
     }
 
     /// Connects the shared layers.
@@ -850,38 +386,5 @@ impl Chain {
     pub(crate) fn layer_stats(&self, at: usize) -> Option<LayerStats> {
         let level = self.levels.get(at)?;
         Some(LayerStats::of(level.layer.name(), level.layer.source(), &level.counters, level.layer.usage()))
-    }
-}
-
-/// The outcome of taking a lock.
-pub(crate) enum Locked {
-    /// Until dropped.
-    Mine(Locking),
-    /// Another process has it; the future ends when it gives it back.
-    Theirs(BoxFuture<'static, ()>),
-    /// No layer could say.
-    Nobodys,
-}
-
-/// A lock that is given back when dropped.
-pub(crate) struct Locking {
-    chain: Arc<Chain>,
-    item: Arc<Item>,
-    at: usize,
-    token: Token,
-}
-
-impl Drop for Locking {
-    fn drop(&mut self) {
-        let (chain, item, at, token) = (Arc::clone(&self.chain), Arc::clone(&self.item), self.at, self.token);
-        // Counted: an engine that closes gives its locks back first.
-        let running = chain.tasks.start();
-        task::spawn_if_possible(async move {
-            let level = &chain.levels[at];
-            if let Some(shared) = level.layer.shared() {
-                Chain::guarded(level, "unlock", shared.unlock(&item.key, token)).await;
-            }
-            drop(running);
-        });
     }
 }

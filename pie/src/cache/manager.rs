@@ -1,28 +1,29 @@
 //! What `engine.cache()` gives: the hand on the cache, for what the types cannot know.
 
-use std::fmt;
-use std::future::{Future, IntoFuture};
+mod load;
+mod set;
+
+use std::future::Future;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::chain::{Chain, Found, Got, Item, Ticket, Which};
-use super::entry::Payload;
+pub use self::load::GetOrLoad;
+use self::load::LoadOptions;
+pub use self::set::Set;
+use super::chain::{Chain, Found, Item, Ticket, Which};
 use super::fence::FenceBuilder;
 use super::gate::Gate;
 use super::glob;
-use super::layer::BoxFuture;
 use super::manual;
-use super::read::Loader;
 use super::rules::{Limits, Rules};
 use super::stamps::StampName;
 use super::stats::{CacheStats, LayerStats, MessageStats};
 use crate::error::{Error, ErrorKind, Result};
-use crate::query::{Cached, Source};
+use crate::query::Cached;
 
 /// The cache of an engine: for values of one's own, for statistics and for invalidation by hand.
 ///
@@ -400,229 +401,6 @@ fn typed<T: DeserializeOwned + Send + Sync + 'static>(found: &Found) -> Result<C
     let age = found.now.saturating_sub(found.entry.loaded_at());
     let value = manual::decode::<T>(found.entry.value())?;
     Ok(Cached::new(value, found.source, age).stale(found.stale))
-}
-
-/// Values by hand before they are stored; await it.
-#[must_use = "await it"]
-#[derive(Debug)]
-pub struct Set<'c> {
-    cache: &'c Cache,
-    values: Vec<(String, Result<Bytes>)>,
-    ttl: Duration,
-    jitter: Option<Duration>,
-    tags: Vec<Box<str>>,
-}
-
-impl Set<'_> {
-    /// Gives the values these tags: [`Cache::delete_by_tags`] then ends them.
-    pub fn tags<T: AsRef<str>>(mut self, tags: impl IntoIterator<Item = T>) -> Self {
-        self.tags = tags.into_iter().map(|tag| tag.as_ref().into()).collect();
-        self
-    }
-
-    /// Draws the time to live from `ttl - jitter` to `ttl + jitter`; without it the engine's jitter applies.
-    pub fn jitter(mut self, jitter: Duration) -> Self {
-        self.jitter = Some(jitter);
-        self
-    }
-}
-
-impl<'c> IntoFuture for Set<'c> {
-    type Output = Result<()>;
-    type IntoFuture = BoxFuture<'c, Result<()>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move {
-            let cache = self.cache;
-            cache.check()?;
-            let rules = cache.rules(self.ttl, self.jitter)?;
-            let mut items = Vec::with_capacity(self.values.len());
-            let mut payloads = Vec::with_capacity(self.values.len());
-            let tags: Arc<[Box<str>]> = self.tags.into();
-            for (key, json) in self.values {
-                items.push(Arc::new(cache.item(&key, &tags, rules.limits)?));
-                payloads.push(manual::payload(json?, Arc::clone(&tags)));
-            }
-            if items.is_empty() {
-                return Ok(());
-            }
-            cache.chain.put(items, payloads, &rules).await;
-            Ok(())
-        })
-    }
-}
-
-impl Chain {
-    /// Stores values in place of what was there: ends that first, and stores under the versions of after that.
-    pub(crate) async fn put(self: &Arc<Self>, items: Vec<Arc<Item>>, payloads: Vec<Payload>, rules: &Rules) {
-        if !mistake!(SetWithoutBump) {
-            self.invalidate(items.iter().map(|item| item.name().clone()).collect()).await;
-        }
-        let tickets = self.tickets(&items).await;
-        let values = items
-            .into_iter()
-            .zip(payloads)
-            .zip(tickets)
-            .filter_map(|((item, payload), ticket)| {
-                Some((item, rules.draw(payload.empty)?, payload, ticket?))
-            })
-            .map(|(item, ttl, payload, ticket)| (item, payload, ttl, ticket))
-            .collect();
-        self.store_everywhere(values).await;
-    }
-}
-
-#[derive(Debug, Default)]
-struct LoadOptions {
-    tags: Vec<Box<str>>,
-    jitter: Option<Duration>,
-    empty_ttl: Option<Duration>,
-    stale_if_error: Option<Duration>,
-    timeout: Option<Duration>,
-    lock: Option<bool>,
-    refresh: bool,
-}
-
-/// A value by hand before it is read or loaded; await it.
-#[must_use = "await it"]
-pub struct GetOrLoad<'c, T, F> {
-    cache: &'c Cache,
-    key: &'c str,
-    ttl: Duration,
-    load: F,
-    options: LoadOptions,
-    types: PhantomData<fn() -> T>,
-}
-
-impl<T, F> fmt::Debug for GetOrLoad<'_, T, F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GetOrLoad").field("options", &self.options).finish_non_exhaustive()
-    }
-}
-
-impl<T, F> GetOrLoad<'_, T, F> {
-    /// Gives the value these tags: [`Cache::delete_by_tags`] then ends it.
-    pub fn tags<S: AsRef<str>>(mut self, tags: impl IntoIterator<Item = S>) -> Self {
-        self.options.tags = tags.into_iter().map(|tag| tag.as_ref().into()).collect();
-        self
-    }
-
-    /// Draws the time to live from `ttl - jitter` to `ttl + jitter`; without it the engine's jitter applies.
-    pub fn jitter(mut self, jitter: Duration) -> Self {
-        self.options.jitter = Some(jitter);
-        self
-    }
-
-    /// Serves a `null` or `[]` for this long; zero means that it is not stored.
-    pub fn cache_empty(mut self, ttl: Duration) -> Self {
-        self.options.empty_ttl = Some(ttl);
-        self
-    }
-
-    /// Serves the value for this much longer when loading it anew fails.
-    pub fn stale_if_error(mut self, window: Duration) -> Self {
-        self.options.stale_if_error = Some(window);
-        self
-    }
-
-    /// Waits at most this long.
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.options.timeout = Some(timeout);
-        self
-    }
-
-    /// Whether one process at a time loads the value, among all that share a layer.
-    pub fn lock(mut self, lock: bool) -> Self {
-        self.options.lock = Some(lock);
-        self
-    }
-
-    /// Makes what is cached under the key invalid, and loads.
-    pub fn refresh(mut self) -> Self {
-        self.options.refresh = true;
-        self
-    }
-}
-
-/// Loads one value by a closure.
-struct Closure<'f, F> {
-    gate: Gate,
-    tags: Arc<[Box<str>]>,
-    load: &'f mut F,
-}
-
-impl<T, F, Fut> Loader for Closure<'_, F>
-where
-    T: Serialize,
-    F: FnMut() -> Fut + Send,
-    Fut: Future<Output = Result<T>> + Send,
-{
-    fn load<'s>(&'s mut self, _wanted: &'s [usize]) -> BoxFuture<'s, Result<Vec<Payload>>> {
-        let (gate, tags) = (self.gate.clone(), Arc::clone(&self.tags));
-        let load = &mut *self.load;
-        Box::pin(async move {
-            let value = gate.run(load()).await;
-            value.and_then(|value| manual::encode(&value)).map(|json| vec![manual::payload(json, tags)])
-        })
-    }
-
-    fn detached(&self, _wanted: &[usize]) -> Option<Box<dyn Loader>> {
-        None
-    }
-}
-
-impl<'c, T, F, Fut> IntoFuture for GetOrLoad<'c, T, F>
-where
-    T: Serialize + DeserializeOwned + Send + Sync + 'static,
-    F: FnMut() -> Fut + Send + 'c,
-    Fut: Future<Output = Result<T>> + Send,
-{
-    type Output = Result<Cached<T>>;
-    type IntoFuture = BoxFuture<'c, Self::Output>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move {
-            let Self { cache, key, ttl, mut load, options, .. } = self;
-            cache.check()?;
-            let mut rules = cache.rules(ttl, options.jitter)?;
-            if let Some(empty_ttl) = options.empty_ttl {
-                rules = Rules { limits: rules.limits, ..Rules::new(ttl, rules.jitter, empty_ttl) };
-            }
-            let life = rules.limits.last(false).max(rules.limits.last(true));
-            rules.limits = unlimited();
-            rules.limits.max_age = cache.defaults.limits.max_age;
-            let longer = options.stale_if_error.unwrap_or_default();
-            rules.limits.stale_if_error =
-                crate::clock::millis(longer).max(cache.defaults.limits.stale_if_error);
-            rules.limits.life = Some(life.saturating_add(rules.limits.stale_if_error));
-            rules.timeout = options.timeout.or(cache.defaults.timeout);
-            rules.lease = match options.lock {
-                Some(true) => Some(cache.lease),
-                Some(false) => None,
-                None => cache.defaults.lease,
-            };
-            rules.throttle = cache.defaults.throttle;
-            rules.refresh = options.refresh;
-            let items = [Arc::new(cache.item(key, &options.tags, rules.limits)?)];
-            let mut loader = Closure { gate: cache.gate.clone(), tags: options.tags.into(), load: &mut load };
-            loop {
-                match cache.chain.get(&items, &rules, &mut loader).await?.pop() {
-                    Some(Got::Found(found)) => match typed(&found) {
-                        Ok(value) => return Ok(value),
-                        // Another version of the program may have set it: a miss, and it is replaced.
-                        Err(_) => {
-                            cache.chain.counters.undecodable.add(1);
-                            rules.refresh = true;
-                        }
-                    },
-                    Some(Got::Loaded(payload)) => {
-                        return Ok(Cached::new(manual::decode::<T>(&payload.value)?, Source::Database, 0));
-                    }
-                    None => return Err(Error::new(ErrorKind::NotFound, "a load gave no value")),
-                }
-            }
-        })
-    }
 }
 
 /// How long the lock of a load lasts when nothing else is said, in milliseconds.

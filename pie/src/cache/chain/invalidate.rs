@@ -1,0 +1,98 @@
+//! Making things invalid: shared tokens first, then what is here. Every future runs on when its caller goes away.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+
+use super::Chain;
+use crate::cache::glob;
+use crate::cache::stamps::StampName;
+use crate::task;
+
+impl Chain {
+    /// Makes everything invalid that depends on one of the names: first in the shared layers, then here.
+    ///
+    /// Runs in a task of its own, so that dropping the returned future does not stop it half-way.
+    pub(crate) async fn invalidate(self: &Arc<Self>, names: Vec<StampName>) {
+        let (chain, running) = (Arc::clone(self), self.tasks.start());
+        // A failure of the task is a shutdown of the runtime: nobody reads any more.
+        task::spawn(async move {
+            chain.invalidate_here(&names).await;
+            drop(running);
+        })
+        .await;
+    }
+
+    /// As [`invalidate`](Self::invalidate), for callers that run in a task of their own already.
+    pub(crate) async fn invalidate_here(&self, names: &[StampName]) {
+        if names.is_empty() {
+            return;
+        }
+        if mistake!(BumpFirst) {
+            self.stamps.bump(names);
+        }
+        let shared =
+            self.levels.iter().filter_map(|level| level.layer.shared().map(|shared| (level, shared)));
+        join_all(shared.map(|(level, shared)| Self::guarded(level, "invalidate", shared.invalidate(names))))
+            .await;
+        pause!();
+        // Last: a reader that starts after the shared tokens are gone, and sees the old version here, would otherwise
+        // store what it read before the write under the new version.
+        if !mistake!(BumpFirst) {
+            self.end_here(names);
+        }
+    }
+
+    /// Counts the local versions of names up.
+    pub(super) fn end_here(&self, names: &[StampName]) {
+        if !mistake!(NoOwnBump) {
+            self.stamps.bump(names);
+        }
+    }
+
+    /// Makes every value of a scope invalid whose logical key matches a pattern, with Redis' rules: in the shared layers,
+    /// then what is stored and what is being loaded here. In a task of its own.
+    pub(crate) async fn invalidate_pattern(self: &Arc<Self>, scope: &str, pattern: &str) {
+        let (chain, running) = (Arc::clone(self), self.tasks.start());
+        let (scope, pattern) = (scope.to_owned(), pattern.to_owned());
+        task::spawn(async move {
+            let shared =
+                chain.levels.iter().filter_map(|level| level.layer.shared().map(|shared| (level, shared)));
+            join_all(shared.map(|(level, shared)| {
+                Self::guarded(level, "invalidate_pattern", shared.invalidate_pattern(&scope, &pattern))
+            }))
+            .await;
+            pause!();
+            chain.sweep(&scope, &pattern);
+            drop(running);
+        })
+        .await;
+    }
+
+    /// Ends what matches a pattern in this process: what is being loaded, then what is stored.
+    pub(crate) fn sweep(&self, scope: &str, pattern: &str) {
+        let wanted = |name: &StampName| {
+            let (within, name) = name.parts();
+            within == scope
+                && name
+                    .strip_prefix("k:")
+                    .is_some_and(|key| glob::matches(pattern.as_bytes(), key.as_bytes()))
+        };
+        // In this order: what is stored while the layers are walked was being loaded before.
+        if !mistake!(GlobIgnoresFlights) {
+            self.stamps.bump(&self.open.filter(wanted));
+        }
+        for level in self.levels.iter().filter(|level| level.layer.shared().is_none()) {
+            let mut names = Vec::new();
+            let all = level.layer.visit(&mut |entry| {
+                if wanted(entry.name()) {
+                    names.push(entry.name().clone());
+                }
+            });
+            if !all {
+                self.stamps.bump_epoch();
+            }
+            self.stamps.bump(&names);
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Storing: layers of this process at once, shared ones behind the caller's back, nothing that was invalidated meanwhile.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::{Chain, Item, Level, MAX_BATCH, Ticket, Which};
+use crate::cache::entry::{Entry, Payload, Times};
+use crate::cache::layer::{SharedLayer, SharedWrite};
+use crate::codec::{Envelope, Token, name_hash};
+use crate::task;
+
+impl Chain {
+    /// Stores values, each for its milliseconds, and waits until shared layers have them or failed to take them.
+    pub(crate) async fn store_everywhere(self: &Arc<Self>, values: Vec<(Arc<Item>, Payload, u64, Ticket)>) {
+        if let Some(writing) = self.store_here(values).await {
+            task::spawn(writing).await;
+        }
+    }
+
+    /// Stores values in the layers of this process; gives the work that is left.
+    pub(crate) async fn store_here(
+        self: &Arc<Self>,
+        values: Vec<(Arc<Item>, Payload, u64, Ticket)>,
+    ) -> Option<impl Future<Output = ()> + Send + use<>> {
+        let now = self.clock.steady();
+        let mut stored: Vec<(Arc<Item>, Entry, Ticket)> = Vec::with_capacity(values.len());
+        for (item, payload, ttl, ticket) in values {
+            let size = (item.codec.weigh)(&*payload.value);
+            if size > self.max_entry {
+                self.oversized(size);
+                continue;
+            }
+            let limits = item.limits;
+            let deadline = now.saturating_add(ttl);
+            let keep_until = deadline.saturating_add(limits.window()).min(now.saturating_add(limits.max_age));
+            let times = Times { loaded_at: now, deadline, keep_until: keep_until.max(now) };
+            let snapshot = if mistake!(LateSnapshot) {
+                self.stamps.snapshot(&item.names)
+            } else {
+                ticket.snapshot.clone()
+            };
+            let entry = Entry::new((&item.key, item.name()), payload, item.codec, None, times, snapshot);
+            // What was invalidated meanwhile is not worth the place of what is valid.
+            if self.stamps.holds(entry.snapshot()) {
+                pause!();
+                for level in self.levels.iter().filter(|level| level.layer.shared().is_none()) {
+                    self.set(level, &item, &entry).await;
+                }
+            }
+            if ticket.tokens.layers.iter().any(Option::is_some) {
+                stored.push((item, entry, ticket));
+            }
+        }
+        if stored.is_empty() {
+            return None;
+        }
+        let (chain, running) = (Arc::clone(self), self.tasks.start());
+        Some(async move {
+            for (at, level) in chain.levels.iter().enumerate() {
+                let Some(shared) = level.layer.shared() else { continue };
+                let batch: Vec<(&Arc<Item>, &Entry, &[Token])> = stored
+                    .iter()
+                    .filter_map(|(item, entry, ticket)| {
+                        Some((item, entry, ticket.tokens.layers[at].as_deref()?))
+                    })
+                    .collect();
+                chain.write(level, shared, &batch).await;
+            }
+            drop(stored);
+            drop(running);
+        })
+    }
+
+    pub(super) fn oversized(&self, size: usize) {
+        self.counters.oversized.add(1);
+        if !self.oversized_said.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                size,
+                limit = self.max_entry,
+                "a value is greater than `max_entry_size` and is not cached; this is said once"
+            );
+        }
+    }
+
+    pub(super) async fn set(&self, level: &Level, item: &Item, entry: &Entry) {
+        if Self::guarded(level, "set", level.layer.set(&item.key, entry)).await.is_some() {
+            level.counters.sets.add(1);
+        }
+    }
+
+    /// Writes entries to a shared layer, each under its tokens, in one call.
+    pub(super) async fn write(
+        &self,
+        level: &Level,
+        shared: &dyn SharedLayer,
+        batch: &[(&Arc<Item>, &Entry, &[Token])],
+    ) {
+        let (now, wall) = (self.clock.steady(), self.clock.wall());
+        let mut sealed: Vec<(&Arc<Item>, bytes::Bytes, u64)> = Vec::with_capacity(batch.len());
+        for (item, entry, tokens) in batch {
+            let Some(ttl) = entry.keep_until().checked_sub(now).filter(|ttl| *ttl > 0) else { continue };
+            let Some(body) = entry.encoded() else {
+                let layer = level.layer.name();
+                tracing::debug!(layer, "a value could not be encoded; it stays in this process");
+                continue;
+            };
+            if body.len() > self.max_entry {
+                self.oversized(body.len());
+                continue;
+            }
+            let late;
+            let tokens = if mistake!(LateToken) {
+                late = Self::read(level, shared, std::slice::from_ref(*item), &[0]).await;
+                late.first().map_or(*tokens, |(_, reply)| &*reply.tokens)
+            } else {
+                *tokens
+            };
+            let loaded_at = wall.saturating_sub(now.saturating_sub(entry.loaded_at()));
+            let envelope = Envelope {
+                codec: entry.codec().id as u8,
+                empty: entry.is_empty(),
+                loaded_at,
+                deadline: loaded_at.saturating_add(entry.deadline().saturating_sub(entry.loaded_at())),
+                stamps: item
+                    .names
+                    .iter()
+                    .map(|name| name_hash(name.as_str()))
+                    .zip(tokens.iter().copied())
+                    .collect(),
+            };
+            sealed.push((item, envelope.seal(body), ttl));
+        }
+        for part in sealed.chunks(MAX_BATCH) {
+            let writes: Vec<SharedWrite<'_>> = part
+                .iter()
+                .map(|(item, bytes, ttl)| SharedWrite {
+                    key: &item.key,
+                    bytes,
+                    ttl: *ttl,
+                    names: &item.names,
+                })
+                .collect();
+            if Self::guarded(level, "write", shared.write(&writes)).await.is_some() {
+                level.counters.sets.add(writes.len() as u64);
+            }
+        }
+    }
+
+    /// Writes a hit to the layers above the one that had it.
+    pub(super) async fn fill(
+        &self,
+        item: &Arc<Item>,
+        entry: &Entry,
+        ticket: &Ticket,
+        below: usize,
+        which: Which,
+    ) {
+        for (at, level) in self.levels.iter().enumerate().take(below) {
+            match (level.layer.shared(), &ticket.tokens.layers[at]) {
+                (None, _)
+                    if matches!(which, Which::All | Which::Below) && self.stamps.holds(entry.snapshot()) =>
+                {
+                    self.set(level, item, entry).await;
+                }
+                (Some(shared), Some(tokens)) => self.write(level, shared, &[(item, entry, tokens)]).await,
+                (None, _) | (Some(_), None) => {}
+            }
+        }
+    }
+}

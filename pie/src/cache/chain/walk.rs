@@ -1,0 +1,233 @@
+//! Asking the layers: memory first, a shared layer once for all that is still missing, backfill upwards.
+
+use std::sync::Arc;
+
+use super::{Chain, Found, Item, Level, Ticket, Which};
+use crate::cache::entry::{Entry, Times};
+use crate::cache::layer::{Peek, SharedLayer, SharedRead, SharedReply};
+use crate::cache::stamps::{Snapshot, StampName};
+use crate::codec::{Envelope, name_hash};
+
+impl Chain {
+    pub(super) async fn read(
+        level: &Level,
+        shared: &dyn SharedLayer,
+        items: &[Arc<Item>],
+        wanted: &[usize],
+    ) -> Vec<(usize, SharedReply)> {
+        let reads: Vec<SharedRead<'_>> = wanted
+            .iter()
+            .map(|i| {
+                let item = &items[*i];
+                SharedRead { key: &item.key, names: &item.names, ttl: item.limits.life() }
+            })
+            .collect();
+        match Self::guarded(level, "read", shared.read(&reads)).await {
+            Some(replies) => {
+                let fits = |i: usize, reply: &SharedReply| reply.tokens.len() == items[i].names.len();
+                wanted.iter().copied().zip(replies).filter(|(i, reply)| fits(*i, reply)).collect()
+            }
+            None => Vec::new(),
+        }
+    }
+
+    /// Looks some of the items up, layer by layer: a shared layer is asked once for all that are still missing. Fresh hits
+    /// are written to the layers above; of values past their time the newest is given.
+    pub(crate) async fn look_up(
+        &self,
+        items: &[Arc<Item>],
+        wanted: &[usize],
+        tickets: &mut [Option<Ticket>],
+        which: Which,
+    ) -> Vec<Option<Found>> {
+        let mut best: Vec<Option<Found>> = items.iter().map(|_| None).collect();
+        for (at, level) in self.levels.iter().enumerate() {
+            let missing: Vec<usize> = wanted
+                .iter()
+                .copied()
+                .filter(|i| best[*i].as_ref().is_none_or(|found| found.stale))
+                .collect();
+            if missing.is_empty() {
+                break;
+            }
+            let answers = match level.layer.shared() {
+                Some(shared) => self.ask_shared(level, shared, items, &missing, tickets, at).await,
+                None if which == Which::All => self.ask_local(level, items, &missing).await,
+                None => continue,
+            };
+            if which == Which::Tokens {
+                continue;
+            }
+            for (i, found) in missing.into_iter().zip(answers) {
+                let Some(found) = found else { continue };
+                let newer =
+                    best[i].as_ref().is_none_or(|best| best.entry.loaded_at() < found.entry.loaded_at());
+                if found.stale && !newer {
+                    continue;
+                }
+                pause!();
+                // Who asks below memory may have claimed the value past its time that is in it.
+                if let Some(ticket) = &tickets[i]
+                    && !(found.stale && which == Which::Below)
+                {
+                    self.fill(&items[i], &found.entry, ticket, at, which).await;
+                }
+                best[i] = Some(found);
+            }
+        }
+        wanted.iter().map(|i| best[*i].take()).collect()
+    }
+
+    pub(super) fn seen(&self, level: &Level, entry: Entry, item: &Item) -> Option<Found> {
+        let now = self.clock.steady();
+        let fresh = Self::fresh(&entry, item.limits, now);
+        let of_use = fresh || Self::stale_within(&entry, item.limits, now, item.limits.window());
+        of_use.then(|| Found { entry, source: level.layer.source(), now, stale: !fresh })
+    }
+
+    pub(super) async fn ask_local(
+        &self,
+        level: &Level,
+        items: &[Arc<Item>],
+        wanted: &[usize],
+    ) -> Vec<Option<Found>> {
+        let mut answers = Vec::with_capacity(wanted.len());
+        for i in wanted {
+            let item = &items[*i];
+            let entry = match level.layer.peek(item.key.lookup()) {
+                Peek::Hit(entry) => Some(entry),
+                Peek::Miss => None,
+                Peek::Ask => Self::guarded(level, "get", level.layer.get(&item.key)).await.flatten(),
+            };
+            let valid = entry
+                .filter(|entry| {
+                    self.holds(entry, item.key.lookup())
+                        || (mistake!(StaleAcrossBump) && self.clock.steady() >= entry.deadline())
+                })
+                .and_then(|entry| self.seen(level, entry, item));
+            level.counters.asked(valid.as_ref().is_some_and(|found| !found.stale));
+            answers.push(valid);
+        }
+        answers
+    }
+
+    pub(super) async fn ask_shared(
+        &self,
+        level: &Level,
+        shared: &dyn SharedLayer,
+        items: &[Arc<Item>],
+        wanted: &[usize],
+        tickets: &mut [Option<Ticket>],
+        at: usize,
+    ) -> Vec<Option<Found>> {
+        let mut answers: Vec<Option<Found>> = wanted.iter().map(|_| None).collect();
+        let mut tagged = Vec::new();
+        for (i, reply) in Self::read(level, shared, items, wanted).await {
+            let Some(ticket) = &mut tickets[i] else { continue };
+            let place = wanted.iter().position(|wanted| *wanted == i);
+            if let (Some(place), Some(tags)) = (place, Self::unnamed_tags(&items[i], &reply)) {
+                tagged.push((place, i, tags));
+            }
+            let entry = self.open(&items[i], &reply, &ticket.snapshot);
+            if ticket.tokens.layers[at].replace(reply.tokens).is_none() {
+                ticket.tokens.unknown -= 1;
+            }
+            if let Some(place) = place {
+                answers[place] = entry.and_then(|entry| self.seen(level, entry, &items[i]));
+            }
+        }
+        for (place, entry) in self.ask_with_tags(level, shared, items, tagged).await {
+            answers[place] = entry;
+        }
+        for answer in &answers {
+            level.counters.asked(answer.as_ref().is_some_and(|found| !found.stale));
+        }
+        answers
+    }
+
+    /// Asks once more for values that depend on tags which their reader did not name.
+    pub(super) async fn ask_with_tags(
+        &self,
+        level: &Level,
+        shared: &dyn SharedLayer,
+        items: &[Arc<Item>],
+        tagged: Vec<(usize, usize, Vec<Box<str>>)>,
+    ) -> Vec<(usize, Option<Found>)> {
+        if tagged.is_empty() {
+            return Vec::new();
+        }
+        let (mut places, mut whole) = (Vec::new(), Vec::new());
+        for (place, i, tags) in tagged {
+            let item = &items[i];
+            let (scope, _) = item.name().parts();
+            let mut names = item.names.clone();
+            // In the place where the writer has them: after the key's and the family's.
+            names.splice(2..2, tags.iter().map(|tag| StampName::new(scope, &format!("t:{tag}"))));
+            places.push(place);
+            whole.push(Arc::new(Item {
+                key: item.key.clone(),
+                names,
+                limits: item.limits,
+                codec: item.codec,
+            }));
+        }
+        let tickets: Vec<Ticket> = whole.iter().map(|item| self.ticket(item)).collect();
+        let all: Vec<usize> = (0..whole.len()).collect();
+        let mut answers = Vec::new();
+        for (i, reply) in Self::read(level, shared, &whole, &all).await {
+            let entry = self.open(&whole[i], &reply, &tickets[i].snapshot);
+            answers.push((places[i], entry.and_then(|entry| self.seen(level, entry, &whole[i]))));
+        }
+        answers
+    }
+
+    /// The tags of stored bytes that depend on more than the reader named.
+    pub(super) fn unnamed_tags(item: &Item, reply: &SharedReply) -> Option<Vec<Box<str>>> {
+        let tags = item.codec.tags?;
+        let (envelope, body) = Envelope::open(reply.bytes.as_ref()?)?;
+        let more = envelope.codec == item.codec.id as u8 && envelope.stamps.len() > item.names.len();
+        if more { tags(&body) } else { None }
+    }
+
+    /// The entry of stored bytes, if they are readable, of use, and stored under the tokens that are current now.
+    pub(super) fn open(&self, item: &Item, reply: &SharedReply, snapshot: &Snapshot) -> Option<Entry> {
+        let bytes = reply.bytes.as_ref()?;
+        let opened = Envelope::open(bytes).filter(|(envelope, _)| envelope.codec == item.codec.id as u8);
+        let Some((envelope, body)) = opened else {
+            self.counters.undecodable.add(1);
+            return None;
+        };
+        let current = item.names.iter().zip(&reply.tokens);
+        let same = envelope.stamps.len() == item.names.len()
+            && current.zip(&envelope.stamps).all(|((name, token), stamp)| {
+                *stamp == (name_hash(name.as_str()), *token)
+                    || (mistake!(TagFoldedAway) && name.parts().1.starts_with("t:"))
+            });
+        if !same {
+            return None;
+        }
+        let (wall, now) = (self.clock.wall(), self.clock.steady());
+        let (Some(age), Some(payload)) = (wall.checked_sub(envelope.loaded_at), (item.codec.decode)(&body))
+        else {
+            self.counters.undecodable.add(1);
+            return None;
+        };
+        let limits = item.limits;
+        if age >= limits.last(payload.empty) {
+            return None;
+        }
+        // Never longer than this reader's own policy, whatever the clock of the writer said.
+        let life = envelope.deadline.saturating_sub(envelope.loaded_at).min(limits.fresh(payload.empty));
+        let loaded_at = now.saturating_sub(age);
+        let deadline = now.saturating_add(life).saturating_sub(age);
+        let keep_until =
+            deadline.saturating_add(limits.window()).min(loaded_at.saturating_add(limits.max_age));
+        let times = Times { loaded_at, deadline, keep_until };
+        let snapshot = if mistake!(BackfillWithoutSnapshot) {
+            self.stamps.snapshot(&item.names)
+        } else {
+            snapshot.clone()
+        };
+        Some(Entry::new((&item.key, item.name()), payload, item.codec, Some(body), times, snapshot))
+    }
+}
