@@ -117,7 +117,11 @@ async fn a_write_here_ends_what_is_in_memory_there_and_nothing_else() {
     let heard = a.cache().messages();
     until("a heartbeat came back behind it", async || a.cache().messages().lag != heard.lag).await;
     assert_eq!(row(&a, 1).await.source(), Source::Memory);
-    assert_eq!(a.cache().messages().received, 0, "its own are not another's");
+    assert_eq!(
+        a.cache().messages().received,
+        0,
+        "the other's fills publish nothing, and its own are its own"
+    );
 }
 
 #[tokio::test]

@@ -141,8 +141,6 @@ pub(crate) struct Chain {
     /// Layers whose messages do not arrive.
     detached: AtomicUsize,
     bypass_detached: bool,
-    /// Whether layers in this process may not answer right now.
-    bypass: AtomicBool,
 }
 
 impl fmt::Debug for Chain {
@@ -185,11 +183,12 @@ impl Chain {
             oversized_said: AtomicBool::new(false),
             detached: AtomicUsize::new(0),
             bypass_detached: config.bypass_detached,
-            bypass: AtomicBool::new(false),
         });
         for shared in chain.shared() {
-            if shared.listen(Inbox::new(&chain)) {
-                chain.detach();
+            // Before it listens: it may be attached before it returns.
+            chain.detach();
+            if !shared.listen(Inbox::new(&chain)) {
+                chain.attach();
             }
         }
         chain
@@ -201,13 +200,10 @@ impl Chain {
 
     pub(crate) fn detach(&self) {
         self.detached.fetch_add(1, Ordering::AcqRel);
-        self.bypass.store(self.bypass_detached, Ordering::Release);
     }
 
     pub(crate) fn attach(&self) {
-        if self.detached.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.bypass.store(false, Ordering::Release);
-        }
+        self.detached.fetch_sub(1, Ordering::AcqRel);
     }
 
     /// Whether messages of other processes arrive.
@@ -217,7 +213,7 @@ impl Chain {
 
     /// Whether layers in this process may answer.
     pub(crate) fn trusts_memory(&self) -> bool {
-        !self.bypass.load(Ordering::Acquire)
+        !self.bypass_detached || self.is_attached()
     }
 
     /// Whether nothing that the entry depends on was invalidated since it was loaded, and it is the key's.
