@@ -6,8 +6,10 @@ pub(crate) mod fence;
 pub(crate) mod flights;
 pub(crate) mod gate;
 pub(crate) mod glob;
+pub(crate) mod groups;
 pub(crate) mod inbox;
 pub(crate) mod key;
+pub(crate) mod latency;
 pub(crate) mod layer;
 pub(crate) mod manager;
 pub(crate) mod manual;
@@ -20,11 +22,13 @@ pub(crate) mod tracker;
 
 pub use entry::Entry;
 pub use fence::{Fence, FenceBuilder};
+pub use groups::{GroupKind, GroupStats};
 pub use inbox::Inbox;
 pub use key::{Key, Lookup};
+pub use latency::Latency;
 pub use layer::{
     BoxFuture, CacheLayer, LayerUsage, Lock, Peek, SharedLayer, SharedRead, SharedReply, SharedWrite,
 };
-pub use manager::{Cache, GetOrLoad, LayerHandle, Set};
+pub use manager::{Cache, Get, GetOrLoad, GetRequired, LayerHandle, Set};
 pub use stamps::StampName;
-pub use stats::{CacheStats, LayerStats, MessageStats};
+pub use stats::{CacheStats, LayerStats, MessageStats, Report};

@@ -3,6 +3,7 @@
 //! A database runs [plans](crate::plan) and raw statements; it knows nothing of caches. SQLite ships; the trait has room
 //! for others.
 
+pub(crate) mod counted;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sql;
 #[cfg(feature = "sqlite")]

@@ -3,6 +3,7 @@
 mod builder;
 mod config;
 pub(crate) mod read;
+pub(crate) mod settings;
 mod tables;
 mod tx;
 pub(crate) mod write;
@@ -13,10 +14,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use builder::EngineBuilder;
-pub use config::{CacheConfig, OnDetached};
+pub use config::{CacheConfig, OnDetached, OnLayerDown};
+pub use settings::{DatabaseSettings, Settings};
 pub use tables::Tables;
 pub use tx::Tx;
 
+use crate::cache::GroupStats;
 use crate::cache::chain::Chain;
 use crate::cache::gate::Gate;
 use crate::cache::manager::Cache;
@@ -24,8 +27,9 @@ use crate::cache::rules::Rules;
 use crate::cache::stamps::StampName;
 use crate::clock::millis;
 use crate::database::Database;
+use crate::database::counted::Counted;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::Schema;
+use crate::model::{Model, Schema};
 use crate::plan::text::{Text, push_escaped};
 use crate::query::raw::Sql;
 use crate::query::spec::{Effective, Options, defaults};
@@ -74,7 +78,7 @@ pub struct Engine {
 }
 
 struct Core {
-    database: Arc<dyn Database>,
+    database: Counted,
     chain: Arc<Chain>,
     config: CacheConfig,
     /// What the settings say of a read, worked out once.
@@ -101,6 +105,7 @@ impl Engine {
     }
 
     pub(crate) fn new(database: Arc<dyn Database>, chain: Arc<Chain>, config: CacheConfig) -> Self {
+        let database = Counted::new(database);
         let scope = Arc::from(config.key_prefix.as_str());
         let gate = Gate::new(config.max_loads);
         let closed = AtomicBool::new(false);
@@ -144,7 +149,7 @@ impl Engine {
         let place = (Arc::clone(&self.scope), self.namespaces(), scoped);
         let config = &self.core.config;
         let defaults = (self.core.defaults, millis(config.lock_lease).max(1));
-        Cache::new(Arc::clone(&self.core.chain), place, config.enabled, defaults, self.core.gate.clone())
+        Cache::new(Arc::clone(&self.core.chain), place, defaults, self.core.gate.clone())
     }
 
     /// Runs a load of this model when it is its turn.
@@ -289,6 +294,13 @@ impl Engine {
         self.core.database.close().await;
     }
 
+    /// How many statements were sent to the database since the engine was built, by this handle and its clones and scopes.
+    /// Those that begin and end transactions do not count, nor do those that create tables.
+    #[must_use]
+    pub fn statements(&self) -> u64 {
+        self.core.database.statements()
+    }
+
     pub(crate) fn check_open(&self) -> Result<()> {
         if self.core.closed.load(Ordering::Acquire) {
             return Err(Error::new(ErrorKind::Closed, "the engine was closed"));
@@ -300,13 +312,18 @@ impl Engine {
         &self.core.chain
     }
 
-    pub(crate) fn database(&self) -> &Arc<dyn Database> {
+    pub(crate) fn config(&self) -> &CacheConfig {
+        &self.core.config
+    }
+
+    pub(crate) fn database(&self) -> &dyn Database {
         &self.core.database
     }
 
     /// The policy of a query.
     pub(crate) fn policy(&self, options: &Options, schema: &Schema) -> Effective {
-        Effective::of(options, schema, &self.core.config, &self.core.defaults)
+        let switched_on = self.core.chain.is_enabled();
+        Effective::of(options, schema, (&self.core.config, switched_on), &self.core.defaults)
     }
 
     pub(crate) fn scope(&self) -> &str {
@@ -331,5 +348,32 @@ impl Engine {
             names.extend(ends.map(|end| StampName::new(&self.scope[..end], "n")));
         }
         names
+    }
+}
+
+impl Cache {
+    /// What the cache did for one model since the engine was built.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use pie::prelude::*;
+    /// # #[derive(Debug, Clone, Model)]
+    /// # #[cached(ttl = "5m")]
+    /// # struct User { #[pie(id, auto)] id: i64, name: String }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> pie::Result<()> {
+    /// # let engine = Engine::builder().database("sqlite::memory:").build().await?;
+    /// # engine.create_tables::<(User,)>().await?;
+    /// User::find_by_id(&engine, 1).await?;
+    /// User::find_by_id(&engine, 1).await?;
+    /// let stats = engine.cache().stats_of::<User>();
+    /// assert_eq!((stats.hits, stats.misses, stats.loads), (1, 1, 1));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn stats_of<M: Model>(&self) -> GroupStats {
+        self.group_stats((M::SCHEMA.group)())
     }
 }

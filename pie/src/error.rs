@@ -17,6 +17,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum ErrorKind {
     /// The row or the cache key does not exist, and the call requires it.
     NotFound,
+    /// The value under a cache key is past its time to live.
+    Expired,
     /// `one()` found more than one row.
     TooManyRows,
     /// A unique constraint (or the primary key) refused the write.
@@ -53,7 +55,8 @@ pub enum ErrorKind {
     Load,
     /// A load took longer than the reader's timeout. The load itself may go on for others.
     LoadTimeout,
-    /// A cache layer failed. Never the result of a query: only of calls that ask for the layer itself.
+    /// A cache layer failed. The result of calls that ask for the layer itself, and of queries only where `on_layer_down`
+    /// says so.
     Layer,
     /// The transaction was already committed or rolled back.
     TransactionFinished,
@@ -71,6 +74,7 @@ impl ErrorKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::NotFound => "not found",
+            Self::Expired => "expired",
             Self::TooManyRows => "too many rows",
             Self::UniqueViolation => "unique violation",
             Self::ForeignKeyViolation => "foreign key violation",
@@ -214,6 +218,18 @@ impl Error {
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         self.0.kind == ErrorKind::NotFound
+    }
+
+    /// Whether a value in the cache is past its time to live.
+    #[must_use]
+    pub fn is_expired(&self) -> bool {
+        self.0.kind == ErrorKind::Expired
+    }
+
+    /// Whether the cache is switched off.
+    #[must_use]
+    pub fn is_disabled(&self) -> bool {
+        self.0.kind == ErrorKind::Disabled
     }
 
     /// Whether a unique constraint refused the write.

@@ -4,6 +4,6 @@ pub(crate) mod memory;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
 
-pub use memory::Memory;
+pub use memory::{Memory, MemoryConfig};
 #[cfg(feature = "redis")]
 pub use redis::{IntoRedisConfig, RedisConfig, RedisLayer};

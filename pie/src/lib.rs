@@ -12,6 +12,7 @@ pub mod codec;
 pub mod database;
 mod engine;
 mod error;
+mod human;
 mod layers;
 pub mod model;
 #[cfg(all(test, feature = "redis"))]
@@ -20,13 +21,17 @@ pub mod plan;
 pub mod prelude;
 pub mod query;
 mod task;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use clock::ManualClock;
-pub use engine::{CacheConfig, Engine, EngineBuilder, OnDetached, Tables, Tx};
+pub use engine::{
+    CacheConfig, DatabaseSettings, Engine, EngineBuilder, OnDetached, OnLayerDown, Settings, Tables, Tx,
+};
 pub use error::{Error, ErrorKind, Result};
-pub use layers::Memory;
 #[cfg(feature = "redis")]
 pub use layers::{IntoRedisConfig, RedisConfig, RedisLayer};
+pub use layers::{Memory, MemoryConfig};
 pub use model::{Column, Model, Value};
 pub use plan::filter::Filter;
 pub use query::{Cached, Handle, Page, Query, Source};

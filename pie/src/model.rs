@@ -16,6 +16,7 @@ pub use json::Json;
 pub use policy::Policy;
 pub use value::{ColumnType, Datum, NotNull, Value, ValueError};
 
+use crate::cache::groups::GroupId;
 use crate::error::{Error, ErrorKind, Result};
 
 /// One column of a [`Schema`].
@@ -101,6 +102,8 @@ pub struct Schema {
     pub policy: Policy,
     /// A hash of the names and types of the columns.
     pub fingerprint: u64,
+    /// Who the values of the model are counted for.
+    pub(crate) group: fn() -> &'static GroupId,
 }
 
 impl Schema {
@@ -118,8 +121,9 @@ impl Schema {
         indexes: &'static [Index],
         policy: Policy,
         fingerprint: u64,
+        group: fn() -> &'static GroupId,
     ) -> Self {
-        Self { model, family, table, columns, id, uniques, indexes, policy, fingerprint }
+        Self { model, family, table, columns, id, uniques, indexes, policy, fingerprint, group }
     }
 
     /// The place of the column with this name in the database.

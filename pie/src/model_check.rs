@@ -296,7 +296,13 @@ impl Engine {
         let key = Key::new(full, self.chain.stamps.hash(full), PREFIX, "user:1", "@0");
         let names =
             vec![name("k:user:1"), name("f:user"), name("i:users.status=a"), name("t:users"), name("n")];
-        Arc::new(Item { key, names, limits: rules(way).limits, codec: &CODEC })
+        Arc::new(Item {
+            key,
+            names,
+            limits: rules(way).limits,
+            codec: &CODEC,
+            group: &crate::cache::groups::MANUAL,
+        })
     }
 
     /// The oldest version that a read beginning now may give.
@@ -315,7 +321,7 @@ impl Engine {
         let (item, rules) = (self.item(way), rules(way));
         let mut loader = Load { world: Arc::clone(&self.world), fails };
         let peeked = match way {
-            Way::Plain | Way::Locked => self.chain.peek(item.key.lookup(), &rules),
+            Way::Plain | Way::Locked => self.chain.peek(item.key.lookup(), &rules, item.group),
             Way::PastMemory | Way::Refresh => Peeked::Miss,
         };
         let found = match peeked {

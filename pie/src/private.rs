@@ -11,6 +11,7 @@ pub use std::result::Result::{self, Err, Ok};
 pub use std::string::String;
 pub use std::vec::Vec;
 
+pub use crate::cache::groups::GroupId;
 pub use crate::error::Error;
 pub use crate::model::fingerprint::{fingerprint, row_fingerprint};
 pub use crate::model::{

@@ -32,6 +32,14 @@ pub(crate) fn spawn_if_possible(work: impl Future<Output = ()> + Send + 'static)
     }
 }
 
+/// Runs work that takes a while without waiting, on a thread for such; here and now where there is no runtime.
+pub(crate) fn spawn_blocking(work: impl FnOnce() + Send + 'static) {
+    match tokio::runtime::Handle::try_current() {
+        Ok(runtime) => drop(runtime.spawn_blocking(work)),
+        Err(_) => work(),
+    }
+}
+
 /// Runs a future for at most this long; `None` when it did not end in time.
 pub(crate) async fn timeout<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
     #[cfg(test)]

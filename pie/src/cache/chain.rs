@@ -12,8 +12,9 @@ mod walk;
 
 use std::fmt;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 
@@ -21,18 +22,20 @@ pub(crate) use lock::{Locked, Locking};
 
 use super::entry::{Entry, Payload, ValueCodec};
 use super::flights::Flights;
+use super::groups::{Group, GroupId, Groups};
 use super::inbox::Inbox;
 use super::key::{Key, Lookup};
 use super::layer::{BoxFuture, CacheLayer, Peek, SharedLayer};
 use super::open::{Open, OpenNames};
 use super::rules::{Limits, Rules};
 use super::stamps::{Snapshot, StampName, Stamps};
-use super::stats::{CacheStats, Counters, LayerCounters, LayerStats, MessageCounters, MessageStats};
+use super::stats::{CacheStats, Counter, LayerCounters, LayerStats, MessageCounters, MessageStats, Report};
 use super::tracker::Tracker;
 use crate::clock::Clock;
 use crate::codec::Token;
 use crate::error::Result;
 use crate::query::Source;
+use crate::task;
 
 /// One value to look up.
 #[derive(Debug)]
@@ -42,6 +45,8 @@ pub(crate) struct Item {
     pub(crate) names: Vec<StampName>,
     pub(crate) limits: Limits,
     pub(crate) codec: &'static ValueCodec,
+    /// Who it is counted for.
+    pub(crate) group: &'static GroupId,
 }
 
 impl Item {
@@ -72,6 +77,8 @@ impl Tokens {
 pub(crate) struct Ticket {
     pub(crate) snapshot: Snapshot,
     pub(crate) tokens: Tokens,
+    /// The layer that failed while the value was looked up.
+    pub(crate) failed: Option<&'static str>,
     /// Patterns find the load by this until its result is stored.
     _open: Open,
 }
@@ -123,29 +130,90 @@ pub(crate) enum Which {
 struct Level {
     layer: Arc<dyn CacheLayer>,
     counters: LayerCounters,
+    /// Until when the layer is left alone, on the steady clock, because it did not answer in time.
+    resting_until: AtomicU64,
+    strange_said: AtomicBool,
+}
+
+impl Level {
+    fn new(layer: Arc<dyn CacheLayer>) -> Self {
+        let counters = LayerCounters::default();
+        Self { layer, counters, resting_until: AtomicU64::new(0), strange_said: AtomicBool::new(false) }
+    }
+
+    /// Whether the layer is left alone for now.
+    fn rests(&self, now: u64) -> bool {
+        self.resting_until.load(Ordering::Relaxed) > now
+    }
+
+    fn failed(&self, what: &'static str, how: &dyn fmt::Display) {
+        let layer = self.layer.name();
+        tracing::debug!(layer, what, error = %how, "a cache layer failed");
+        self.counters.errors.add(1);
+    }
+
+    fn panicked(&self, what: &'static str) {
+        let layer = self.layer.name();
+        tracing::error!(layer, what, "a cache layer panicked; it counts as failed");
+        self.counters.errors.add(1);
+        self.counters.panics.add(1);
+    }
+
+    /// The layer gave the entry of another key.
+    fn strange(&self) {
+        self.counters.errors.add(1);
+        if !self.strange_said.swap(true, Ordering::Relaxed) {
+            let layer = self.layer.name();
+            tracing::error!(
+                layer,
+                "a cache layer gave the entry of another key; it is not served, and this is said once"
+            );
+        }
+    }
+
+    /// Runs a call that does not wait; a panic is counted and gives `None`.
+    fn at_once<T>(&self, what: &'static str, call: impl FnOnce(&dyn CacheLayer) -> T) -> Option<T> {
+        match std::panic::catch_unwind(AssertUnwindSafe(|| call(&*self.layer))) {
+            Ok(value) => Some(value),
+            Err(_) => {
+                self.panicked(what);
+                None
+            }
+        }
+    }
+
+    fn stats(&self) -> LayerStats {
+        let usage = self.at_once("usage", CacheLayer::usage).unwrap_or_default();
+        LayerStats::of(self.layer.name(), self.layer.source(), &self.counters, usage)
+    }
 }
 
 /// All layers of an engine, in order.
 pub(crate) struct Chain {
-    levels: Vec<Level>,
+    /// The layers, from the first use on.
+    used: OnceLock<Vec<Level>>,
+    /// The layers before the first use; `None` after it.
+    unused: Mutex<Option<Vec<Level>>>,
     pub(crate) stamps: Stamps,
     pub(crate) clock: Clock,
-    pub(crate) counters: Counters,
+    pub(crate) groups: Groups,
+    pub(crate) invalidations: Counter,
     pub(crate) messages: MessageCounters,
     pub(crate) tasks: Tracker,
     pub(crate) flights: Arc<Flights>,
     open: Arc<OpenNames>,
-    /// The greatest payload that is stored, in bytes.
-    pub(crate) max_entry: usize,
+    enabled: AtomicBool,
+    config: ChainConfig,
     oversized_said: AtomicBool,
+    /// When the layers were last told to free what is past its time.
+    expired_at: AtomicU64,
     /// Layers whose messages do not arrive.
     detached: AtomicUsize,
-    bypass_detached: bool,
 }
 
 impl fmt::Debug for Chain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.levels.iter().map(|level| level.layer.name())).finish()
+        self.look(|levels| f.debug_list().entries(levels.iter().map(|level| level.layer.name())).finish())
     }
 }
 
@@ -156,46 +224,106 @@ pub(crate) struct ChainConfig {
     pub(crate) max_entry: usize,
     /// Whether layers in this process do not answer while messages do not arrive.
     pub(crate) bypass_detached: bool,
+    /// How long a layer in this process is waited for.
+    pub(crate) layer_timeout: Option<Duration>,
     /// How many slots of local versions there are, as a power of two.
     pub(crate) bits: u32,
 }
 
 impl Default for ChainConfig {
     fn default() -> Self {
-        Self { max_entry: usize::MAX, bypass_detached: false, bits: Stamps::DEFAULT_BITS }
+        Self {
+            max_entry: usize::MAX,
+            bypass_detached: false,
+            layer_timeout: None,
+            bits: Stamps::DEFAULT_BITS,
+        }
     }
 }
 
 impl Chain {
     pub(crate) fn new(layers: Vec<Arc<dyn CacheLayer>>, clock: Clock, config: ChainConfig) -> Arc<Self> {
-        let levels =
-            layers.into_iter().map(|layer| Level { layer, counters: LayerCounters::default() }).collect();
         let chain = Arc::new(Self {
-            levels,
+            used: OnceLock::new(),
+            unused: Mutex::new(Some(Vec::with_capacity(layers.len()))),
             stamps: Stamps::with_bits(config.bits),
+            expired_at: AtomicU64::new(clock.steady()),
             clock,
-            counters: Counters::default(),
+            groups: Groups::default(),
+            invalidations: Counter::default(),
             messages: MessageCounters::default(),
             tasks: Tracker::default(),
             flights: Arc::default(),
             open: Arc::default(),
-            max_entry: config.max_entry,
+            enabled: AtomicBool::new(true),
+            config,
             oversized_said: AtomicBool::new(false),
             detached: AtomicUsize::new(0),
-            bypass_detached: config.bypass_detached,
         });
-        for shared in chain.shared() {
-            // Before it listens: it may be attached before it returns.
-            chain.detach();
-            if !shared.listen(Inbox::new(&chain)) {
-                chain.attach();
-            }
+        for layer in layers {
+            // Nobody can have used it yet.
+            let _ = chain.add(layer);
         }
         chain
     }
 
-    fn shared(&self) -> impl Iterator<Item = &dyn SharedLayer> {
-        self.levels.iter().filter_map(|level| level.layer.shared())
+    /// Adds a layer below the others; gives it back when the chain was used already.
+    pub(crate) fn add(
+        self: &Arc<Self>,
+        layer: Arc<dyn CacheLayer>,
+    ) -> std::result::Result<(), Arc<dyn CacheLayer>> {
+        {
+            let mut unused = self.unused.lock().unwrap_or_else(PoisonError::into_inner);
+            match unused.as_mut() {
+                Some(levels) => levels.push(Level::new(Arc::clone(&layer))),
+                None => return Err(layer),
+            }
+        }
+        if let Some(shared) = layer.shared() {
+            // Before it listens: it may be attached before it returns.
+            self.detach();
+            if !shared.listen(Inbox::new(self)) {
+                self.attach();
+            }
+        }
+        Ok(())
+    }
+
+    /// The layers, for a read or a write: from now on none can be added.
+    fn levels(&self) -> &[Level] {
+        self.used.get_or_init(|| {
+            let mut unused = self.unused.lock().unwrap_or_else(PoisonError::into_inner);
+            unused.take().unwrap_or_default()
+        })
+    }
+
+    /// The layers, for who only looks at them.
+    fn look<T>(&self, work: impl FnOnce(&[Level]) -> T) -> T {
+        {
+            let unused = self.unused.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(levels) = unused.as_deref() {
+                return work(levels);
+            }
+        }
+        work(self.levels())
+    }
+
+    /// The layers as they are.
+    pub(crate) fn layers(&self) -> Vec<Arc<dyn CacheLayer>> {
+        self.look(|levels| levels.iter().map(|level| Arc::clone(&level.layer)).collect())
+    }
+
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.enabled.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn enable(&self, enabled: bool) {
+        self.enabled.store(enabled, Ordering::Relaxed);
+    }
+
+    /// The counters of who a value is counted for.
+    pub(crate) fn group(&self, item: &Item) -> &Group {
+        self.groups.of(item.group)
     }
 
     pub(crate) fn detach(&self) {
@@ -213,7 +341,7 @@ impl Chain {
 
     /// Whether layers in this process may answer.
     pub(crate) fn trusts_memory(&self) -> bool {
-        !self.bypass_detached || self.is_attached()
+        !self.config.bypass_detached || self.is_attached()
     }
 
     /// Whether nothing that the entry depends on was invalidated since it was loaded, and it is the key's.
@@ -267,12 +395,14 @@ impl Chain {
     }
 
     /// The hot path: asks the first layer, without waiting and without allocating.
-    pub(crate) fn peek(&self, key: Lookup<'_>, rules: &Rules) -> Peeked {
-        let Some(level) = self.levels.first() else { return Peeked::Miss };
+    pub(crate) fn peek(&self, key: Lookup<'_>, rules: &Rules, group: &'static GroupId) -> Peeked {
+        let Some(level) = self.levels().first() else { return Peeked::Miss };
         if rules.skip_memory || !self.trusts_memory() {
             return Peeked::Miss;
         }
-        let Peek::Hit(entry) = level.layer.peek(key) else { return Peeked::Miss };
+        let Some(Peek::Hit(entry)) = level.at_once("peek", |layer| layer.peek(key)) else {
+            return Peeked::Miss;
+        };
         let now = self.clock.steady();
         let fresh = Self::fresh(&entry, rules.limits, now);
         if !fresh && !Self::stale_within(&entry, rules.limits, now, rules.limits.stale) {
@@ -284,25 +414,59 @@ impl Chain {
         }
         let aging = !fresh || Self::aging(&entry, rules.ahead, now);
         let claimed = aging && entry.claim(now, rules.hold());
-        self.counters.hits.add(1);
+        let group = self.groups.of(group);
+        group.hits.add(1);
         level.counters.hits.add(1);
         if !fresh {
-            self.counters.stale.add(1);
+            group.stale.add(1);
         }
         let found = Found { entry, source: level.layer.source(), now, stale: !fresh };
         if claimed { Peeked::Aging(found) } else { Peeked::Hit(found) }
     }
 
     /// Runs a call of a layer. A failure or a panic is counted and gives `None`: it is never the result of a query.
-    async fn guarded<T>(level: &Level, what: &'static str, call: BoxFuture<'_, Result<T>>) -> Option<T> {
-        let layer = level.layer.name();
+    async fn guarded<'l, T>(
+        level: &'l Level,
+        what: &'static str,
+        call: impl FnOnce(&'l dyn CacheLayer) -> BoxFuture<'l, Result<T>>,
+    ) -> Option<T> {
+        let call = level.at_once(what, move |_| call(&*level.layer))?;
         match AssertUnwindSafe(call).catch_unwind().await {
             Ok(Ok(value)) => return Some(value),
-            Ok(Err(error)) => tracing::debug!(layer, what, %error, "a cache layer failed"),
-            Err(_) => tracing::error!(layer, what, "a cache layer panicked"),
+            Ok(Err(error)) => level.failed(what, &error),
+            Err(_) => level.panicked(what),
         }
-        level.counters.errors.add(1);
         None
+    }
+
+    /// Runs a call of a layer in this process, which is waited for a limited time, and left alone for a second when that was
+    /// not enough.
+    async fn limited<'l, T>(
+        &self,
+        level: &'l Level,
+        what: &'static str,
+        call: impl FnOnce(&'l dyn CacheLayer) -> BoxFuture<'l, Result<T>>,
+    ) -> Option<T> {
+        /// In milliseconds.
+        const REST: u64 = 1_000;
+        if level.rests(self.clock.steady()) {
+            return None;
+        }
+        let call = Self::guarded(level, what, call);
+        let Some(limit) = self.config.layer_timeout else { return call.await };
+        let answer = task::timeout(limit, call).await;
+        if answer.is_none() {
+            let layer = level.layer.name();
+            tracing::warn!(
+                layer,
+                what,
+                ?limit,
+                "a cache layer did not answer in time; it is left alone for a second"
+            );
+            level.counters.errors.add(1);
+            level.resting_until.store(self.clock.steady().saturating_add(REST), Ordering::Relaxed);
+        }
+        answer.flatten()
     }
 
     /// Takes the local versions that a load beginning now is stored under.
@@ -311,10 +475,10 @@ impl Chain {
         let open = self.open.add(item.name());
         let snapshot = self.stamps.snapshot(&item.names);
         let tokens = Tokens {
-            layers: self.levels.iter().map(|_| None).collect(),
-            unknown: self.levels.iter().filter(|level| level.layer.shared().is_some()).count(),
+            layers: self.levels().iter().map(|_| None).collect(),
+            unknown: self.levels().iter().filter(|level| level.layer.shared().is_some()).count(),
         };
-        Ticket { snapshot, tokens, _open: open }
+        Ticket { snapshot, tokens, failed: None, _open: open }
     }
 
     /// Takes the versions, local and shared, of several values: for those that the caller has already.
@@ -341,46 +505,73 @@ impl Chain {
 
     /// Frees what the layers hold in this process; they must have been made invalid before.
     pub(crate) async fn free(&self) {
-        for level in self.levels.iter().filter(|level| level.layer.shared().is_none()) {
-            Self::guarded(level, "clear", level.layer.clear()).await;
+        for level in self.levels().iter().filter(|level| level.layer.shared().is_none()) {
+            self.limited(level, "clear", |layer| layer.clear()).await;
         }
     }
 
     /// Frees what one layer holds.
     pub(crate) async fn free_layer(&self, at: usize) -> Result<()> {
-        match self.levels.get(at) {
+        match self.levels().get(at) {
             Some(level) => level.layer.clear().await,
             None => Ok(()),
         }
     }
 
-    /// Connects the shared layers.
-    pub(crate) async fn connect(&self) -> Result<()> {
-        for shared in self.shared() {
-            shared.connect().await?;
+    /// Has the layers of this process free what is past its time, when a minute has passed since the last time.
+    fn expire_if_due(self: &Arc<Self>) {
+        /// In milliseconds.
+        const EACH: u64 = 60_000;
+        let (now, last) = (self.clock.steady(), self.expired_at.load(Ordering::Relaxed));
+        let due = now.saturating_sub(last) >= EACH;
+        if due && self.expired_at.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            let (chain, running) = (Arc::clone(self), self.tasks.start());
+            task::spawn_blocking(move || {
+                for level in chain.levels().iter().filter(|level| level.layer.shared().is_none()) {
+                    level.at_once("expire", |layer| layer.expire(now));
+                }
+                drop(running);
+            });
         }
-        Ok(())
     }
 
     /// Lets the shared layers go.
     pub(crate) fn close(&self) {
-        self.shared().for_each(SharedLayer::close);
+        self.look(|levels| {
+            levels.iter().filter_map(|level| level.layer.shared()).for_each(SharedLayer::close);
+        });
     }
 
     pub(crate) fn stats(&self) -> CacheStats {
-        CacheStats::of(&self.counters)
+        CacheStats::of(&self.groups, &self.all_layer_stats(), self.invalidations.get())
+    }
+
+    pub(crate) fn report(&self) -> Report {
+        let layers = self.all_layer_stats();
+        Report {
+            stats: CacheStats::of(&self.groups, &layers, self.invalidations.get()),
+            layers,
+            groups: self.groups.all().map(Group::stats).collect(),
+            messages: self.message_stats(),
+        }
     }
 
     pub(crate) fn message_stats(&self) -> MessageStats {
-        MessageStats::of(&self.messages, self.is_attached(), self.shared().map(SharedLayer::unsent).sum())
+        let unsent = self.look(|levels| {
+            levels.iter().filter_map(|level| level.layer.shared()).map(SharedLayer::unsent).sum()
+        });
+        MessageStats::of(&self.messages, self.is_attached(), unsent)
     }
 
     pub(crate) fn layer_count(&self) -> usize {
-        self.levels.len()
+        self.look(<[Level]>::len)
+    }
+
+    fn all_layer_stats(&self) -> Vec<LayerStats> {
+        self.look(|levels| levels.iter().map(Level::stats).collect())
     }
 
     pub(crate) fn layer_stats(&self, at: usize) -> Option<LayerStats> {
-        let level = self.levels.get(at)?;
-        Some(LayerStats::of(level.layer.name(), level.layer.source(), &level.counters, level.layer.usage()))
+        self.look(|levels| levels.get(at).map(Level::stats))
     }
 }

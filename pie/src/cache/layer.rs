@@ -35,17 +35,32 @@ pub enum Peek {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct LayerUsage {
-    /// How many entries.
-    pub entries: u64,
-    /// How many bytes they take.
-    pub bytes: u64,
+    /// How many entries; `None` where the layer does not count them.
+    pub entries: Option<u64>,
+    /// How many bytes they take; `None` where the layer does not know.
+    pub bytes: Option<u64>,
+    /// How many entries it dropped to make room since it was made.
+    pub evicted: u64,
 }
 
 impl LayerUsage {
     /// A usage of this many entries and bytes.
     #[must_use]
     pub fn new(entries: u64, bytes: u64) -> Self {
-        Self { entries, bytes }
+        Self { entries: Some(entries), bytes: Some(bytes), evicted: 0 }
+    }
+
+    /// A layer that does not count.
+    #[must_use]
+    pub fn unknown() -> Self {
+        Self::default()
+    }
+
+    /// The same usage, with this many entries dropped to make room.
+    #[must_use]
+    pub fn evicted(mut self, entries: u64) -> Self {
+        self.evicted = entries;
+        self
     }
 }
 
@@ -55,7 +70,11 @@ impl LayerUsage {
 /// `clear`, and `peek` if it can answer without waiting. A *shared* layer keeps bytes that other processes read as well:
 /// it also returns itself from [`shared`](Self::shared), and provides the tokens that tell when a write happened elsewhere.
 ///
-/// A failure is counted and the chain goes on without the layer; it is never the result of a query.
+/// A failure or a panic is counted, and the chain goes on without the layer; it is never the result of a query. An in-process
+/// layer that does not answer within `layer_timeout` ([`CacheConfig`](crate::CacheConfig)) counts as failed, and is left
+/// alone for a second; a shared layer keeps a time budget of its own. An entry of another key than was asked for is not served.
+///
+/// `pie::testing::check_layer`, feature `testing`, finds the usual mistakes of an implementation.
 ///
 /// # Examples
 ///
@@ -100,8 +119,12 @@ impl LayerUsage {
 ///             Ok(())
 ///         })
 ///     }
+///     fn expire(&self, now: u64) {
+///         self.map().retain(|_, entry| entry.keep_until() > now);
+///     }
 ///     fn usage(&self) -> LayerUsage {
-///         LayerUsage::new(self.map().len() as u64, 0)
+///         let map = self.map();
+///         LayerUsage::new(map.len() as u64, map.values().map(|entry| u64::from(entry.weight())).sum())
 ///     }
 /// }
 /// ```
@@ -152,9 +175,25 @@ pub trait CacheLayer: fmt::Debug + Send + Sync + 'static {
         false
     }
 
-    /// What it holds.
+    /// Frees what is of no more use at this time, in milliseconds on the engine's steady clock: entries whose
+    /// [`keep_until`](Entry::keep_until) is not after it. Called about once a minute while values are stored, on a thread
+    /// that may block. Not needed for correctness, the chain checks every deadline; without it a layer that has no limit of
+    /// its own grows for ever.
+    fn expire(&self, now: u64) {
+        let _ = now;
+    }
+
+    /// What it holds. Replacing an entry, or deleting one that is not there, must not change the number of entries.
     fn usage(&self) -> LayerUsage {
-        LayerUsage::default()
+        LayerUsage::unknown()
+    }
+
+    /// Says what of its settings cannot work; asked when the engine is built, and when the layer is added to one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig), with what to write instead.
+    fn check(&self) -> Result<()> {
+        Ok(())
     }
 
     /// Itself, if other processes read what it stores.

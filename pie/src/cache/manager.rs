@@ -1,5 +1,6 @@
 //! What `engine.cache()` gives: the hand on the cache, for what the types cannot know.
 
+mod get;
 mod load;
 mod set;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use self::get::{Get, GetRequired};
 pub use self::load::GetOrLoad;
 use self::load::LoadOptions;
 pub use self::set::Set;
@@ -18,10 +20,11 @@ use super::chain::{Chain, Found, Item, Ticket, Which};
 use super::fence::FenceBuilder;
 use super::gate::Gate;
 use super::glob;
+use super::groups::{GroupId, GroupStats, MANUAL};
 use super::manual;
 use super::rules::{Limits, Rules};
 use super::stamps::StampName;
-use super::stats::{CacheStats, LayerStats, MessageStats};
+use super::stats::{CacheStats, LayerStats, MessageStats, Report};
 use crate::error::{Error, ErrorKind, Result};
 use crate::query::Cached;
 
@@ -62,7 +65,6 @@ pub struct Cache {
     namespaces: Arc<[StampName]>,
     /// Whether this is the cache of a scope within the engine.
     scoped: bool,
-    enabled: bool,
     pub(super) defaults: Rules,
     /// How long the lock of a load lasts, in milliseconds.
     lease: u64,
@@ -70,26 +72,25 @@ pub struct Cache {
 }
 
 /// The longest time to live that Redis and the arithmetic of deadlines take: about 100 years.
-const LONGEST_TTL: Duration = Duration::from_secs(100 * 365 * 86_400);
+pub(crate) const LONGEST_TTL: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 impl Cache {
     pub(crate) fn new(
         chain: Arc<Chain>,
         (scope, namespaces, scoped): (Arc<str>, Vec<StampName>, bool),
-        enabled: bool,
         (defaults, lease): (Rules, u64),
         gate: Gate,
     ) -> Self {
-        Self { chain, scope, namespaces: namespaces.into(), scoped, enabled, defaults, lease, gate }
+        Self { chain, scope, namespaces: namespaces.into(), scoped, defaults, lease, gate }
     }
 
     pub(super) fn check(&self) -> Result<()> {
-        if self.enabled {
+        if self.chain.is_enabled() {
             return Ok(());
         }
         Err(Error::new(
             ErrorKind::Disabled,
-            "the cache is switched off: set `enabled: true` in `CacheConfig`",
+            "the cache is switched off: `engine.cache().enable()`, or `enabled: true` in `CacheConfig`, switches it on",
         ))
     }
 
@@ -121,21 +122,20 @@ impl Cache {
         StampName::new(&self.scope, name)
     }
 
-    /// The value under a key, if a layer has it and it is valid.
+    /// The value under a key, if a layer has it and it is valid: `Option<Cached<T>>`; with `.required()` `Cached<T>`, where a
+    /// missing value is an error that tells whether it was never there ([`ErrorKind::NotFound`]) or is past its time
+    /// ([`ErrorKind::Expired`]).
     ///
     /// A value with tags takes a shared layer a second round trip, because its tags come with it; after that memory has it.
     ///
     /// # Errors
     /// [`ErrorKind::Decode`] when the value is no `T`; [`ErrorKind::InvalidQuery`] for a key that cannot be one;
     /// [`ErrorKind::Disabled`] when the cache is switched off. Never because of a layer.
-    pub async fn get<T>(&self, key: &str) -> Result<Option<Cached<T>>>
+    pub fn get<'c, T>(&'c self, key: &'c str) -> Get<'c, T>
     where
         T: DeserializeOwned + Send + Sync + 'static,
     {
-        self.check()?;
-        let item = Arc::new(self.item(key, &[], unlimited())?);
-        let found = self.find(&[item]).await.pop().flatten();
-        found.map(|found| typed(&found)).transpose()
+        Get { cache: self, key, types: PhantomData }
     }
 
     /// The values under several keys, in their order; one round trip to each shared layer for all that memory lacks.
@@ -167,15 +167,21 @@ impl Cache {
     }
 
     async fn find(&self, items: &[Arc<Item>]) -> Vec<Option<Found>> {
+        let found = self.find_any(items).await;
+        found.into_iter().map(|found| found.filter(|found| !found.stale)).collect()
+    }
+
+    /// What the layers have, also past its time to live; only what is within it counts as a hit.
+    async fn find_any(&self, items: &[Arc<Item>]) -> Vec<Option<Found>> {
         let mut tickets: Vec<Option<Ticket>> =
             items.iter().map(|item| Some(self.chain.ticket(item))).collect();
         let all: Vec<usize> = (0..items.len()).collect();
         let which = if self.chain.trusts_memory() { Which::All } else { Which::Shared };
-        let mut found = self.chain.look_up(items, &all, &mut tickets, which).await;
-        for found in &mut found {
-            *found = found.take().filter(|found| !found.stale);
-            let counters = &self.chain.counters;
-            if found.is_some() { counters.hits.add(1) } else { counters.misses.add(1) }
+        let found = self.chain.look_up(items, &all, &mut tickets, which).await;
+        let group = self.chain.groups.of(&MANUAL);
+        for found in &found {
+            let hit = found.as_ref().is_some_and(|found| !found.stale);
+            if hit { group.hits.add(1) } else { group.misses.add(1) }
         }
         found
     }
@@ -282,8 +288,45 @@ impl Cache {
         FenceBuilder { cache: self, key, tags: Vec::new() }
     }
 
-    async fn invalidate(&self, names: Vec<StampName>) {
+    /// Ends what depends on the names, also while the cache is off: other processes may use theirs, and this one may switch
+    /// it on again.
+    async fn invalidate(&self, names: Vec<StampName>) -> Result<()> {
         self.chain.invalidate(names).await;
+        self.check()
+    }
+
+    /// Whether the cache is on.
+    #[must_use]
+    pub fn is_enabled(&self) -> bool {
+        self.chain.is_enabled()
+    }
+
+    /// Switches the cache of the engine and all its clones and scopes on. What was cached before it was switched off is used
+    /// again, except for what was invalidated since: writes invalidate also while the cache is off.
+    pub fn enable(&self) {
+        self.chain.enable(true);
+    }
+
+    /// Switches the cache of the engine and all its clones and scopes off: queries run on the database, and the calls of
+    /// this type fail with [`ErrorKind::Disabled`]. Invalidations are carried out all the same. Reads that are under way
+    /// end as they began.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use pie::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> pie::Result<()> {
+    /// # let engine = Engine::builder().database("sqlite::memory:").build().await?;
+    /// engine.cache().disable();
+    /// let error = engine.cache().get::<u32>("answer").await.unwrap_err();
+    /// assert_eq!(error.kind(), pie::ErrorKind::Disabled);
+    /// engine.cache().enable();
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn disable(&self) {
+        self.chain.enable(false);
     }
 
     /// Makes the values of a logical key invalid in every layer: `user:7`, or what a `key_by_…` function returns.
@@ -292,12 +335,11 @@ impl Cache {
     /// load that was running meanwhile. Deleting a key that is not cached is no error.
     ///
     /// # Errors
-    /// [`ErrorKind::Disabled`] when the cache is switched off; [`ErrorKind::InvalidQuery`] for a key that cannot be one.
+    /// [`ErrorKind::Disabled`] when the cache is switched off, after it was done; [`ErrorKind::InvalidQuery`] for a key that
+    /// cannot be one.
     pub async fn delete(&self, key: &str) -> Result<()> {
-        self.check()?;
         manual::check_key(key)?;
-        self.invalidate(vec![self.stamp(&format!("k:{key}"))]).await;
-        Ok(())
+        self.invalidate(vec![self.stamp(&format!("k:{key}"))]).await
     }
 
     /// Makes the values invalid whose logical key matches a pattern, with the rules of Redis: `*`, `?`, `[a-z]`, `[^a]`,
@@ -311,7 +353,6 @@ impl Cache {
     /// [`ErrorKind::InvalidQuery`] for an empty pattern, a `[` without its `]`, or a `\` at the end;
     /// [`ErrorKind::Disabled`] when the cache is switched off.
     pub async fn delete_by_pattern(&self, pattern: &str) -> Result<()> {
-        self.check()?;
         if let Some(mistake) = glob::mistake_in(pattern) {
             return Err(Error::new(ErrorKind::InvalidQuery, mistake));
         }
@@ -325,11 +366,10 @@ impl Cache {
             && !family.contains(':')
             && !glob::is_pattern(family)
         {
-            self.invalidate(vec![self.stamp(&format!("f:{family}"))]).await;
-            return Ok(());
+            return self.invalidate(vec![self.stamp(&format!("f:{family}"))]).await;
         }
         self.chain.invalidate_pattern(&self.scope, pattern).await;
-        Ok(())
+        self.check()
     }
 
     /// Makes every value invalid that has one of the tags. Costs the same for one value and for a million.
@@ -340,7 +380,6 @@ impl Cache {
     /// [`ErrorKind::Disabled`] when the cache is switched off; [`ErrorKind::InvalidQuery`] for an empty tag: then nothing
     /// is invalidated.
     pub async fn delete_by_tags<T: AsRef<str>>(&self, tags: impl IntoIterator<Item = T>) -> Result<()> {
-        self.check()?;
         let mut names = Vec::new();
         for tag in tags {
             manual::check_tag(tag.as_ref())?;
@@ -348,8 +387,7 @@ impl Cache {
         }
         names.sort_unstable();
         names.dedup();
-        self.invalidate(names).await;
-        Ok(())
+        self.invalidate(names).await
     }
 
     /// Makes every value of this scope, and of scopes within it, invalid in every layer and for every process. Without a
@@ -358,12 +396,11 @@ impl Cache {
     /// # Errors
     /// [`ErrorKind::Disabled`] when the cache is switched off.
     pub async fn clear(&self) -> Result<()> {
-        self.check()?;
-        self.invalidate(vec![self.stamp("n")]).await;
+        let done = self.invalidate(vec![self.stamp("n")]).await;
         if !self.scoped {
             self.chain.free().await;
         }
-        Ok(())
+        done
     }
 
     /// Waits until every value on its way to a shared layer has arrived there, or failed to, and values that are loaded
@@ -372,10 +409,22 @@ impl Cache {
         self.chain.flush().await;
     }
 
-    /// What the cache did since the engine was built; one look-up counts once.
+    /// What the cache did since the engine was built; one look-up counts once. Counts the whole engine, whatever scope the
+    /// handle has.
     #[must_use]
     pub fn stats(&self) -> CacheStats {
         self.chain.stats()
+    }
+
+    /// Everything that is counted, as data and, by its `Display`, as tables: all look-ups, each layer, each model and cached
+    /// function, and messages of other processes.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        self.chain.report()
+    }
+
+    pub(crate) fn group_stats(&self, id: &'static GroupId) -> GroupStats {
+        self.chain.groups.of(id).stats()
     }
 
     /// What was heard from other processes, and how late.

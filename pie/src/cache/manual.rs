@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::chain::{Chain, Item};
 use super::entry::{AnyValue, Payload, ValueCodec};
+use super::groups::MANUAL;
 use super::key::{Key, Lookup};
 use super::rules::Limits;
 use super::stamps::StampName;
@@ -169,5 +170,5 @@ pub(crate) fn item(
     full.extend_from_slice(&FINGERPRINT.to_le_bytes());
     let lookup = Lookup { full: &full, hash: chain.stamps.hash(&full) };
     let key = Key::new(lookup.full, lookup.hash, scope, key, &format!("@{FINGERPRINT:016x}"));
-    Ok(Item { key, names, limits, codec: &CODEC })
+    Ok(Item { key, names, limits, codec: &CODEC, group: &MANUAL })
 }

@@ -3,9 +3,10 @@
 //! There is one way for all reads, [`Chain::get`]: layers, then the database, for one value or for many.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use tracing::Instrument;
 
 use super::chain::{Chain, Found, Got, Item, Locked, Locking, Ticket, Which};
 use super::entry::Payload;
@@ -72,6 +73,7 @@ impl Read<'_, '_> {
             for (i, found) in found.into_iter().enumerate() {
                 self.states[i].got = self.judge(found, i);
             }
+            self.insist(&all)?;
         }
         loop {
             let missing: Vec<usize> =
@@ -101,12 +103,12 @@ impl Read<'_, '_> {
                             Got::Loaded(_) => true,
                         };
                         if suits {
-                            self.chain.counters.joins.add(1);
+                            self.chain.group(&self.items[i]).joins.add(1);
                             self.states[i].got = Some(got);
                         }
                     }
                     Some(Err(error)) => {
-                        self.chain.counters.joins.add(1);
+                        self.chain.group(&self.items[i]).joins.add(1);
                         return Err(error);
                     }
                     // The leader went away: somebody else leads, perhaps this reader.
@@ -142,7 +144,7 @@ impl Read<'_, '_> {
     /// Does what the leader of a flight has to: asks the layers once more, then the loader.
     async fn lead(&mut self, mut led: Led) -> Result<()> {
         if !self.past_memory {
-            led = self.ask(led, Which::All).await;
+            led = self.ask(led, Which::All).await?;
         }
         let mut locking = None;
         if let (Some(lease), [(i, _)]) = (self.rules.lease, &led[..]) {
@@ -174,7 +176,7 @@ impl Read<'_, '_> {
                     (_, true) => Which::Shared,
                     _ => Which::Below,
                 };
-                led = self.ask(led, which).await;
+                led = self.ask(led, which).await?;
                 if led.is_empty() || mine || patience == 0 {
                     break;
                 }
@@ -201,7 +203,10 @@ impl Read<'_, '_> {
     }
 
     /// Asks the layers for what is led; what they have ends its flight. Gives what is left.
-    async fn ask(&mut self, led: Led, which: Which) -> Led {
+    ///
+    /// # Errors
+    /// A layer failed, and the rules insist on it: then the flights are handed over to those who wait, unfinished.
+    async fn ask(&mut self, led: Led, which: Which) -> Result<Led> {
         let found = self.chain.look_up(self.items, &places(&led), &mut self.tickets, which).await;
         let mut left = Led::new();
         for ((i, lead), found) in led.into_iter().zip(found) {
@@ -216,7 +221,24 @@ impl Read<'_, '_> {
                 None => left.push((i, lead)),
             }
         }
-        left
+        self.insist(&places(&left))?;
+        Ok(left)
+    }
+
+    /// Fails for values that no layer has because one failed, where the rules say so.
+    fn insist(&self, places: &[usize]) -> Result<()> {
+        if !self.rules.strict {
+            return Ok(());
+        }
+        let missing = places.iter().filter(|i| self.states[**i].got.is_none());
+        let failed = missing.filter_map(|i| self.tickets[*i].as_ref()?.failed).next();
+        match failed {
+            Some(layer) => Err(Error::new(
+                ErrorKind::Layer,
+                format!("the cache layer `{layer}` failed, and this read does not fall back to the database"),
+            )),
+            None => Ok(()),
+        }
     }
 
     /// Loads in a task of its own, and waits for a while; what is past its time is served when that is over.
@@ -290,12 +312,13 @@ impl Chain {
                 found.entry.hold_off(self.clock.steady(), rules.throttle);
                 Some(Got::Found(found))
             });
+            let group = self.group(item);
             match &got {
                 Some(Got::Found(found)) => {
-                    self.counters.hits.add(1);
-                    self.counters.stale.add(u64::from(found.stale));
+                    group.hits.add(1);
+                    group.stale.add(u64::from(found.stale));
                 }
-                Some(Got::Loaded(_)) | None => self.counters.misses.add(1),
+                Some(Got::Loaded(_)) | None => group.misses.add(1),
             }
             all.push(got);
         }
@@ -354,16 +377,26 @@ impl Chain {
         locking: Option<Locking>,
     ) -> Result<Vec<(usize, Payload)>> {
         let wanted = places(&led);
-        self.counters.loads.add(1);
-        let payloads = match loader.load(&wanted).await {
-            Ok(payloads) if payloads.len() == led.len() => payloads,
+        let Some((first, _)) = led.first() else { return Ok(Vec::new()) };
+        let group = self.group(&items[*first]);
+        group.loads.add(1);
+        let start = Instant::now();
+        let span = tracing::debug_span!("pie.load", of = group.name(), values = wanted.len());
+        let payloads = match loader.load(&wanted).instrument(span).await {
+            Ok(payloads) if payloads.len() == led.len() => {
+                group.loaded(start.elapsed());
+                payloads
+            }
             Ok(_) => {
+                group.failed_loads.add(1);
                 let error =
                     Error::new(ErrorKind::Decode, "a load gave another number of values than asked for");
                 led.into_iter().for_each(|(_, lead)| lead.finish(Err(error.clone())));
                 return Err(error);
             }
             Err(error) => {
+                group.failed_loads.add(1);
+                tracing::debug!(of = group.name(), %error, "a load failed");
                 led.into_iter().for_each(|(_, lead)| lead.finish(Err(error.clone())));
                 return Err(error);
             }

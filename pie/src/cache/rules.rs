@@ -66,6 +66,8 @@ pub(crate) struct Rules {
     pub(crate) refresh: bool,
     /// Whether layers of this process may not answer.
     pub(crate) skip_memory: bool,
+    /// Whether a layer that fails is an error where no other has the value.
+    pub(crate) strict: bool,
     /// How long after a failed load a value past its time is served without trying again, in milliseconds.
     pub(crate) throttle: u64,
 }
@@ -92,6 +94,7 @@ impl Rules {
             lease: None,
             refresh: false,
             skip_memory: false,
+            strict: false,
             throttle: 1_000,
         }
     }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::groups::{Group, GroupStats, Groups};
+use super::latency::{Histogram, Latency};
 use super::layer::LayerUsage;
 use crate::query::Source;
 
@@ -30,18 +32,6 @@ impl Counter {
     }
 }
 
-/// The counters of a chain: a look-up counts once, whichever layer answered.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    pub(crate) hits: Counter,
-    pub(crate) misses: Counter,
-    pub(crate) loads: Counter,
-    pub(crate) joins: Counter,
-    pub(crate) stale: Counter,
-    pub(crate) undecodable: Counter,
-    pub(crate) oversized: Counter,
-}
-
 /// The counters of what other processes tell.
 #[derive(Debug, Default)]
 pub(crate) struct MessageCounters {
@@ -62,6 +52,8 @@ pub(crate) struct LayerCounters {
     pub(crate) misses: Counter,
     pub(crate) sets: Counter,
     pub(crate) errors: Counter,
+    pub(crate) panics: Counter,
+    pub(crate) times: Histogram,
 }
 
 impl LayerCounters {
@@ -71,12 +63,15 @@ impl LayerCounters {
     }
 }
 
-fn rate(hits: u64, total: u64) -> f64 {
+/// Hits in percent.
+pub(crate) fn rate(hits: u64, total: u64) -> f64 {
     #[allow(clippy::cast_precision_loss, reason = "a rate for people")]
     if total == 0 { 0.0 } else { hits as f64 / total as f64 * 100.0 }
 }
 
 /// What the cache of an engine did since it was built: one look-up counts once, whichever layer answered.
+///
+/// [`Display`](fmt::Display) prints a table: the lines of the original first.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct CacheStats {
@@ -88,9 +83,17 @@ pub struct CacheStats {
     pub misses: u64,
     /// Hits in percent of all look-ups; 0 without any.
     pub hit_rate: f64,
+    /// Entries in the layers that count theirs; one that two layers hold counts twice.
+    pub keys: u64,
+    /// Bytes they take, about.
+    pub size: u64,
+    /// Entries that a layer dropped to make room, or did not admit; not those that expired, were replaced or removed.
+    pub evicted_keys: u64,
     /// Loads from the database on behalf of look-ups; less than misses where one load answers several, more where values
     /// are loaded anew while they are served.
     pub loads: u64,
+    /// Loads that failed.
+    pub failed_loads: u64,
     /// Look-ups that waited for a load which another look-up had begun.
     pub joins: u64,
     /// Answers past their time to live, as `stale`, `stale_if_error` or a soft timeout allow them. They count as hits.
@@ -99,30 +102,125 @@ pub struct CacheStats {
     pub undecodable: u64,
     /// Values that were not stored because they are greater than `max_entry_size`.
     pub oversized: u64,
+    /// Invalidations: of writes, of transactions, and by hand.
+    pub invalidations: u64,
+    /// How long loads took that did not fail.
+    pub load_latency: Latency,
 }
 
 impl CacheStats {
-    pub(crate) fn of(counters: &Counters) -> Self {
-        let (hits, misses) = (counters.hits.get(), counters.misses.get());
+    pub(crate) fn of(groups: &Groups, layers: &[LayerStats], invalidations: u64) -> Self {
+        let sum =
+            |counter: fn(&Group) -> &Counter| groups.all().map(|group| counter(group).get()).sum::<u64>();
+        let (hits, misses) = (sum(|group| &group.hits), sum(|group| &group.misses));
         let total = hits + misses;
         Self {
             total,
             hits,
             misses,
             hit_rate: rate(hits, total),
-            loads: counters.loads.get(),
-            joins: counters.joins.get(),
-            stale: counters.stale.get(),
-            undecodable: counters.undecodable.get(),
-            oversized: counters.oversized.get(),
+            keys: layers.iter().filter_map(|layer| layer.keys).sum(),
+            size: layers.iter().filter_map(|layer| layer.size).sum(),
+            evicted_keys: layers.iter().map(|layer| layer.evicted_keys).sum(),
+            loads: sum(|group| &group.loads),
+            failed_loads: sum(|group| &group.failed_loads),
+            joins: sum(|group| &group.joins),
+            stale: sum(|group| &group.stale),
+            undecodable: sum(|group| &group.undecodable),
+            oversized: sum(|group| &group.oversized),
+            invalidations,
+            load_latency: Histogram::merged(groups.all().map(|group| &group.load_times)),
         }
     }
 }
 
 impl fmt::Display for CacheStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { total, hits, misses, hit_rate, loads, .. } = self;
-        write!(f, "{total} look-ups, {hits} hits, {misses} misses, hit rate {hit_rate:.1} %, {loads} loads")
+        writeln!(f, "Cache Statistics:")?;
+        writeln!(f, "  Total Requests: {}", self.total)?;
+        writeln!(f, "  Hits: {}", self.hits)?;
+        writeln!(f, "  Misses: {}", self.misses)?;
+        writeln!(f, "  Hit Rate: {:.2}%", self.hit_rate)?;
+        writeln!(f, "  Keys: {}", self.keys)?;
+        writeln!(f, "  Size: {} bytes", self.size)?;
+        writeln!(f, "  Evicted Keys: {}", self.evicted_keys)?;
+        writeln!(f, "  Loads: {} ({} failed, {} joined)", self.loads, self.failed_loads, self.joins)?;
+        write!(f, "  Invalidations: {}", self.invalidations)?;
+        for (name, count) in
+            [("Stale Served", self.stale), ("Undecodable", self.undecodable), ("Oversized", self.oversized)]
+        {
+            if count > 0 {
+                write!(f, "\n  {name}: {count}")?;
+            }
+        }
+        if self.load_latency.count > 0 {
+            write!(f, "\n  Load Latency: {}", self.load_latency)?;
+        }
+        Ok(())
+    }
+}
+
+/// Everything that is counted, at one time; [`Display`](fmt::Display) prints it as tables.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Report {
+    /// All look-ups together.
+    pub stats: CacheStats,
+    /// The layers, in the order they are asked.
+    pub layers: Vec<LayerStats>,
+    /// Models, cached functions and values by hand, as far as they were used.
+    pub groups: Vec<GroupStats>,
+    /// What was heard from other processes.
+    pub messages: MessageStats,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.stats)?;
+        writeln!(
+            f,
+            "\n{:<16} {:>9} {:>9} {:>8} {:>8} {:>8} {:>9} {:>12} {:>9}",
+            "layer", "asked", "hits", "hit rate", "sets", "errors", "keys", "bytes", "evicted"
+        )?;
+        let known = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
+        for layer in &self.layers {
+            writeln!(
+                f,
+                "{:<16} {:>9} {:>9} {:>7.1}% {:>8} {:>8} {:>9} {:>12} {:>9}",
+                layer.name,
+                layer.total,
+                layer.hits,
+                layer.hit_rate,
+                layer.sets,
+                layer.errors,
+                known(layer.keys),
+                known(layer.size),
+                layer.evicted_keys
+            )?;
+        }
+        writeln!(
+            f,
+            "\n{:<16} {:<9} {:>9} {:>9} {:>8} {:>8} {:>8} {:>8} {:>10} {:>10}",
+            "of", "kind", "look-ups", "hits", "hit rate", "loads", "joins", "stale", "load p50", "load p99"
+        )?;
+        for group in &self.groups {
+            let time = |time: std::time::Duration| format!("{time:.1?}");
+            writeln!(
+                f,
+                "{:<16} {:<9} {:>9} {:>9} {:>7.1}% {:>8} {:>8} {:>8} {:>10} {:>10}",
+                group.name,
+                group.kind,
+                group.total,
+                group.hits,
+                group.hit_rate,
+                group.loads,
+                group.joins,
+                group.stale,
+                time(group.load_latency.p50),
+                time(group.load_latency.p99)
+            )?;
+        }
+        write!(f, "\nother processes: {}", self.messages)
     }
 }
 
@@ -193,10 +291,16 @@ pub struct LayerStats {
     pub sets: u64,
     /// Calls of it that failed.
     pub errors: u64,
-    /// Entries it holds, as far as it knows.
-    pub keys: u64,
-    /// Bytes they take, as far as it knows.
-    pub size: u64,
+    /// Those of them that were panics.
+    pub panics: u64,
+    /// Entries it holds; `None` where it does not count them, as Redis, which others use as well.
+    pub keys: Option<u64>,
+    /// Bytes they take, about.
+    pub size: Option<u64>,
+    /// Entries it dropped to make room, or did not admit.
+    pub evicted_keys: u64,
+    /// How long it took to be asked: shared layers, which have to be waited for.
+    pub latency: Latency,
 }
 
 impl LayerStats {
@@ -217,33 +321,43 @@ impl LayerStats {
             hit_rate: rate(hits, total),
             sets: counters.sets.get(),
             errors: counters.errors.get(),
+            panics: counters.panics.get(),
             keys: usage.entries,
             size: usage.bytes,
+            evicted_keys: usage.evicted,
+            latency: counters.times.latency(),
         }
     }
 }
 
 impl fmt::Display for LayerStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, total, hits, hit_rate, sets, errors, keys, size, .. } = self;
-        write!(
-            f,
-            "{name}: asked {total}, hits {hits} ({hit_rate:.1} %), sets {sets}, errors {errors}, {keys} keys, {size} bytes"
-        )
+        let Self { name, total, hits, hit_rate, sets, errors, .. } = self;
+        write!(f, "{name}: asked {total}, hits {hits} ({hit_rate:.1} %), sets {sets}, errors {errors}")?;
+        if let (Some(keys), Some(size)) = (self.keys, self.size) {
+            write!(f, ", {keys} keys, {size} bytes, {} evicted", self.evicted_keys)?;
+        }
+        if self.latency.count > 0 {
+            write!(f, ", {}", self.latency)?;
+        }
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cache::groups::{GroupId, MANUAL};
 
     #[test]
     fn rates_are_percent_and_nothing_is_divided_by_zero() {
-        let counters = Counters::default();
-        assert_eq!(CacheStats::of(&counters).hit_rate, 0.0);
-        counters.hits.add(3);
-        counters.misses.add(1);
-        let stats = CacheStats::of(&counters);
-        assert_eq!((stats.total, stats.hit_rate), (4, 75.0));
+        let groups = Groups::default();
+        assert_eq!(CacheStats::of(&groups, &[], 0).hit_rate, 0.0);
+        static MODEL: GroupId = GroupId::model("User");
+        groups.of(&MODEL).hits.add(2);
+        groups.of(&MANUAL).hits.add(1);
+        groups.of(&MANUAL).misses.add(1);
+        let stats = CacheStats::of(&groups, &[], 0);
+        assert_eq!((stats.total, stats.hits, stats.hit_rate), (4, 3, 75.0));
     }
 }

@@ -407,6 +407,7 @@ mod tests {
         &[Index::new("score", "users:score:", &[2])],
         Policy::OFF,
         0,
+        || &crate::cache::groups::MANUAL,
     );
 
     #[test]

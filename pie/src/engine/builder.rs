@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{CacheConfig, Engine, OnDetached};
+use super::{CacheConfig, Engine, OnDetached, Settings};
 use crate::cache::CacheLayer;
 use crate::cache::chain::{Chain, ChainConfig};
 use crate::clock::{Clock, ManualClock};
@@ -107,6 +107,33 @@ impl EngineBuilder {
         self
     }
 
+    /// Settings from a file or the environment: the database, unless one is given in the program; the settings of the cache;
+    /// a memory layer and a Redis layer where there are sections for them, below the layers that were added before.
+    pub fn settings(mut self, settings: Settings) -> Self {
+        let Settings { database, cache, memory, .. } = settings;
+        if let Some(database) = database {
+            if self.database.is_none() {
+                self = self.database(database.url);
+            }
+            self.options.max_connections = database.max_connections;
+            self.options.acquire_timeout = database.acquire_timeout;
+        }
+        if let Some(cache) = cache {
+            self.config = cache;
+        }
+        if let Some(memory) = memory {
+            match Memory::new(memory) {
+                Ok(memory) => self = self.memory(memory),
+                Err(error) => drop(self.mistake.get_or_insert(error)),
+            }
+        }
+        #[cfg(feature = "redis")]
+        if let Some(redis) = settings.redis {
+            self = self.redis(redis);
+        }
+        self
+    }
+
     /// The settings of the cache.
     pub fn config(mut self, config: CacheConfig) -> Self {
         self.config = config;
@@ -138,36 +165,106 @@ impl EngineBuilder {
         if self.layers.is_empty() {
             self.layers.push(Arc::new(Memory::default()));
         }
-        let mut names: Vec<&str> = self.layers.iter().map(|layer| layer.name()).collect();
-        names.sort_unstable();
-        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(Error::new(
-                ErrorKind::InvalidConfig,
-                format!("two layers named `{}`: statistics could not tell them apart", pair[0]),
-            ));
+        for (at, layer) in self.layers.iter().enumerate() {
+            check_layer(&**layer, self.layers[..at].iter())?;
         }
         let chain_config = ChainConfig {
             max_entry: self.config.max_entry_size,
             bypass_detached: self.config.on_detached == OnDetached::Bypass,
+            layer_timeout: Some(self.config.layer_timeout),
             ..ChainConfig::default()
         };
-        let layers: Vec<Arc<dyn CacheLayer>> = self.layers;
-        layers
+        let shared: Vec<Arc<dyn CacheLayer>> =
+            self.layers.iter().filter(|layer| layer.shared().is_some()).cloned().collect();
+        shared
             .iter()
             .filter_map(|layer| layer.shared())
             .for_each(|layer| layer.prefix(&self.config.key_prefix));
-        let chain = Chain::new(layers, self.clock, chain_config);
+        let chain = Chain::new(self.layers, self.clock, chain_config);
+        chain.enable(self.config.enabled);
         if self.require_shared {
-            chain.connect().await?;
+            connect(&shared).await?;
         } else {
-            // Begins to connect, and says so in the log if that fails; nobody waits for it.
-            let (chain, running) = (Arc::clone(&chain), chain.tasks.start());
-            tokio::spawn(async move {
-                let _ = chain.connect().await;
-                drop(running);
-            });
+            connect_later(&chain, shared);
         }
         let database = open(self.options).await?;
         Ok(Engine::new(database, chain, self.config))
+    }
+}
+
+/// What of a layer cannot work beside those that are there.
+fn check_layer<'l>(
+    layer: &dyn CacheLayer,
+    others: impl Iterator<Item = &'l Arc<dyn CacheLayer>>,
+) -> Result<()> {
+    layer.check()?;
+    let name = layer.name();
+    if others.into_iter().any(|other| other.name() == name) {
+        return Err(Error::new(
+            ErrorKind::InvalidConfig,
+            format!("two layers named `{name}`: statistics could not tell them apart; give one another name"),
+        ));
+    }
+    Ok(())
+}
+
+async fn connect(layers: &[Arc<dyn CacheLayer>]) -> Result<()> {
+    for shared in layers.iter().filter_map(|layer| layer.shared()) {
+        shared.connect().await?;
+    }
+    Ok(())
+}
+
+/// Begins to connect, and says so in the log if that fails; nobody waits for it.
+fn connect_later(chain: &Arc<Chain>, layers: Vec<Arc<dyn CacheLayer>>) {
+    let running = chain.tasks.start();
+    tokio::spawn(async move {
+        let _ = connect(&layers).await;
+        drop(running);
+    });
+}
+
+impl Engine {
+    /// Adds a layer below those that are there, to an engine that was not used yet: before its first query and its first
+    /// call of [`Cache`](crate::cache::Cache) that reads or writes. Begins to connect a shared layer.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidConfig`] when the engine was used already, when there is a layer of this name, or when the layer's
+    /// settings cannot work.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use pie::prelude::*;
+    /// # #[cfg(not(feature = "testing"))]
+    /// # fn main() {}
+    /// # #[cfg(feature = "testing")]
+    /// use pie::testing::MapLayer;
+    ///
+    /// # #[cfg(feature = "testing")]
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> pie::Result<()> {
+    /// let engine = Engine::builder().database("sqlite::memory:").build().await?;
+    /// engine.add_layer(MapLayer::new())?;
+    /// assert_eq!(engine.cache().layers().len(), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn add_layer(&self, layer: impl CacheLayer) -> Result<()> {
+        let layer: Arc<dyn CacheLayer> = Arc::new(layer);
+        check_layer(&*layer, self.chain().layers().iter())?;
+        if let Some(shared) = layer.shared() {
+            shared.prefix(&self.config().key_prefix);
+        }
+        self.chain().add(Arc::clone(&layer)).map_err(|_| {
+            Error::new(
+                ErrorKind::InvalidConfig,
+                "a layer was added to an engine that was used already: add it before the first query, or in the builder",
+            )
+        })?;
+        if layer.shared().is_some() {
+            connect_later(self.chain(), vec![layer]);
+        }
+        Ok(())
     }
 }

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use crate::cache::manager::DEFAULT_LEASE;
+use serde::Deserialize;
+
+use crate::cache::manager::{DEFAULT_LEASE, LONGEST_TTL};
 use crate::error::{Error, ErrorKind, Result};
+use crate::human;
 
 /// The settings of the cache of one engine; models and queries may say otherwise.
 ///
@@ -15,53 +18,84 @@ use crate::error::{Error, ErrorKind, Result};
 ///
 /// let config = CacheConfig { default_ttl: Duration::from_secs(60), key_prefix: "shop:".into(), ..CacheConfig::default() };
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct CacheConfig {
     /// Whether anything is cached at all; `true` by default. When `false`, every query runs on the database.
     pub enabled: bool,
     /// How long values are served; 5 minutes by default.
+    #[serde(deserialize_with = "human::duration")]
     pub default_ttl: Duration,
     /// What stands before every key in a shared layer; `pie:` by default. Programs that share a Redis and not their data
     /// have different prefixes.
     pub key_prefix: String,
     /// Whether `ttl_jitter` applies; `true` by default.
     pub enable_jitter: bool,
-    /// How far a time to live is drawn to either side where neither query nor model says so; 30 seconds by default, and
-    /// at most half of the time to live it applies to.
+    /// How far a time to live is drawn to either side where neither query nor model says so; 30 seconds by default. Less
+    /// than `default_ttl`; where a query or model has a shorter ttl, at most half of that.
+    #[serde(deserialize_with = "human::duration")]
     pub ttl_jitter: Duration,
     /// How long "no such row", empty lists and counts of 0 are served; 30 seconds by default. Zero: they are not stored.
+    #[serde(deserialize_with = "human::duration")]
     pub empty_cache_ttl: Duration,
     /// How much longer a value is served than its time to live, while one task loads it anew; zero by default.
+    #[serde(deserialize_with = "human::duration")]
     pub stale: Duration,
     /// How much longer a value is served when loading it anew fails or takes too long; zero by default.
+    #[serde(deserialize_with = "human::duration")]
     pub stale_if_error: Duration,
     /// How long after a failed load a value past its time is served without trying again; 1 second by default.
+    #[serde(deserialize_with = "human::duration")]
     pub error_throttle: Duration,
     /// The part of its time to live, from 0 to 1, after which a hit has a value loaded anew in the background; never by
     /// default.
     pub refresh_ahead: Option<f64>,
     /// How long a read waits for a load when there is a value past its time that may be served; for ever by default.
+    #[serde(deserialize_with = "human::optional_duration")]
     pub soft_timeout: Option<Duration>,
     /// How long a read waits for layers and load at all; for ever by default.
+    #[serde(deserialize_with = "human::optional_duration")]
     pub load_timeout: Option<Duration>,
     /// The age from which no value is served, whatever else is said; none by default.
+    #[serde(deserialize_with = "human::optional_duration")]
     pub max_age: Option<Duration>,
     /// Whether one process at a time loads a value, among all that share a layer; `false` by default.
     pub lock: bool,
     /// How long such a lock lasts at most: what a holder that died costs the others. 5 seconds by default.
+    #[serde(deserialize_with = "human::duration")]
     pub lock_lease: Duration,
     /// How many loads run at once in this engine; no cap by default. A load beyond it waits for its turn.
     pub max_loads: Option<usize>,
     /// The greatest value that is cached, in bytes; 8 MiB by default. Greater ones are loaded each time, counted, and
     /// warned of once.
+    #[serde(deserialize_with = "human::memory_size")]
     pub max_entry_size: usize,
     /// What memory does while messages of other processes may be missed.
     pub on_detached: OnDetached,
+    /// What a read does when a layer fails and no other has the value.
+    pub on_layer_down: OnLayerDown,
+    /// How long a layer of this process is waited for; 1 second by default. Shared layers have budgets of their own.
+    #[serde(deserialize_with = "human::duration")]
+    pub layer_timeout: Duration,
+}
+
+/// What a read does when a cache layer fails, and no other has the value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum OnLayerDown {
+    /// It asks the database, as if the layer did not have the value.
+    #[default]
+    Database,
+    /// It fails with [`ErrorKind::Layer`], so that a database which lives on its cache is not asked for everything. A value
+    /// past its time that `stale_if_error` allows is served instead.
+    Fail,
 }
 
 /// What the layers of this process do while messages of other processes may be missed: the connection to Redis is lost, or
 /// is not there yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum OnDetached {
     /// They answer, within the time to live of each value: what other processes write is seen when it is over. What this
     /// process writes is seen at once, as always.
@@ -92,6 +126,8 @@ impl Default for CacheConfig {
             max_loads: None,
             max_entry_size: 8 << 20,
             on_detached: OnDetached::Serve,
+            on_layer_down: OnLayerDown::Database,
+            layer_timeout: Duration::from_secs(1),
         }
     }
 }
@@ -106,6 +142,38 @@ impl CacheConfig {
         }
         if self.default_ttl.is_zero() {
             return invalid("a default ttl of 0: write a duration, or `enabled: false` for no cache");
+        }
+        let durations = [
+            ("default_ttl", self.default_ttl),
+            ("ttl_jitter", self.ttl_jitter),
+            ("empty_cache_ttl", self.empty_cache_ttl),
+            ("stale", self.stale),
+            ("stale_if_error", self.stale_if_error),
+            ("error_throttle", self.error_throttle),
+            ("lock_lease", self.lock_lease),
+            ("layer_timeout", self.layer_timeout),
+        ];
+        if let Some((name, _)) = durations.iter().find(|(_, duration)| *duration > LONGEST_TTL) {
+            let message =
+                format!("a `{name}` of more than 100 years: write a shorter duration, such as 5 minutes");
+            return Err(Error::new(ErrorKind::InvalidConfig, message));
+        }
+        if self.enable_jitter && self.ttl_jitter >= self.default_ttl {
+            let (jitter, ttl) = (self.ttl_jitter, self.default_ttl);
+            let message = format!(
+                "a `ttl_jitter` of {jitter:?} with a `default_ttl` of {ttl:?}: values could end at once; write a jitter \
+                 below the ttl, such as {:?}, or `enable_jitter: false`",
+                ttl / 10
+            );
+            return Err(Error::new(ErrorKind::InvalidConfig, message));
+        }
+        if self.max_entry_size == 0 {
+            return invalid(
+                "a `max_entry_size` of 0: nothing could be cached; write a size such as 8 MiB, or `enabled: false`",
+            );
+        }
+        if self.layer_timeout.is_zero() {
+            return invalid("a `layer_timeout` of 0: no layer could answer; write a duration such as 1 s");
         }
         if self.refresh_ahead.is_some_and(|part| !(part > 0.0 && part < 1.0)) {
             return invalid(

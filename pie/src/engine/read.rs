@@ -53,7 +53,7 @@ impl Step<'_> {
             let policy = engine.policy(&spec.options, spec.schema);
             if policy.enabled && !spec.options.refresh {
                 let key = spec.key(table, engine.inner_scope());
-                match engine.chain().peek(engine.lookup(&key), &policy.rules) {
+                match engine.chain().peek(engine.lookup(&key), &policy.rules, (spec.schema.group)()) {
                     Peeked::Hit(found) => {
                         *self = Step::Done;
                         return Poll::Ready(Ok(answer(&found)));
@@ -226,6 +226,7 @@ impl Engine {
             names: stamps,
             limits: policy.rules.limits,
             codec: &table.codec,
+            group: (spec.schema.group)(),
         })
     }
 
@@ -289,7 +290,7 @@ pub(crate) async fn read_many(
         spec.options = options.clone();
         let key = spec.key(table, engine.inner_scope());
         if !options.refresh {
-            match engine.chain().peek(engine.lookup(&key), &policy.rules) {
+            match engine.chain().peek(engine.lookup(&key), &policy.rules, (schema.group)()) {
                 Peeked::Hit(found) => {
                     answers.push(Some(answer(&found)));
                     continue;

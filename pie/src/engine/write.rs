@@ -300,7 +300,7 @@ impl Engine {
         let schema = plan.schema();
         let running = self.chain().tasks.start();
         in_task(async move {
-            let (result, touched) = self.statements(plan).await;
+            let (result, touched) = self.run_statements(plan).await;
             self.chain().invalidate_here(&touched.stamps(&self, schema)).await;
             drop(running);
             result
@@ -309,7 +309,7 @@ impl Engine {
     }
 
     /// Runs the statements of a write, and tells what they touched, also when they failed.
-    async fn statements(&self, plan: WritePlan) -> (Result<Written>, Touched) {
+    async fn run_statements(&self, plan: WritePlan) -> (Result<Written>, Touched) {
         let max_values = self.database().max_values();
         let outcome = if needs_transaction(&plan, max_values) {
             let mut transaction = match self.database().begin().await {

@@ -6,11 +6,15 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mini_moka::sync::Cache;
+use serde::Deserialize;
 
 use crate::cache::{BoxFuture, CacheLayer, Entry, Key, LayerUsage, Lookup, Peek};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
+use crate::human;
 use crate::query::Source;
 
 /// The hash of a hash is itself.
@@ -42,6 +46,49 @@ impl BuildHasher for AsIs {
     }
 }
 
+/// How the memory layer is set up.
+///
+/// mini-moka chooses the sizes of its frequency sketch and of its buffers by itself, from the number of entries.
+///
+/// # Examples
+///
+/// ```
+/// use pie::{Memory, MemoryConfig};
+///
+/// let memory = Memory::new(MemoryConfig { max_bytes: 100 << 20, initial_capacity: 10_000 })?;
+/// # let _ = memory;
+/// # Ok::<(), pie::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MemoryConfig {
+    /// How many bytes the entries take together; 64 MiB by default.
+    #[serde(deserialize_with = "human::size")]
+    pub max_bytes: u64,
+    /// For how many entries room is made at the start; 0 by default, and never a limit.
+    pub initial_capacity: usize,
+}
+
+impl Default for MemoryConfig {
+    fn default() -> Self {
+        Self { max_bytes: Memory::DEFAULT_BYTES, initial_capacity: 0 }
+    }
+}
+
+impl MemoryConfig {
+    fn check(&self) -> Result<()> {
+        if self.max_bytes == 0 {
+            return Err(Error::new(
+                ErrorKind::InvalidConfig,
+                "a memory layer of 0 bytes: write a size such as 64 MiB, or leave the layer away",
+            ));
+        }
+        Ok(())
+    }
+}
+
+const SHARDS: usize = 64;
+
 /// The memory layer: entries in this process, up to a number of bytes.
 ///
 /// # Examples
@@ -54,22 +101,77 @@ impl BuildHasher for AsIs {
 /// ```
 pub struct Memory {
     cache: Cache<u64, Entry, AsIs>,
-    max_bytes: u64,
+    config: MemoryConfig,
+    /// mini-moka tells nobody what it evicts. What it holds is what was put in, less what was taken out, less that: so who
+    /// puts in and takes out counts, one at a time for each key.
+    puts: [Mutex<()>; SHARDS],
+    put_in: AtomicU64,
+    taken_out: AtomicU64,
 }
 
 impl Memory {
     /// The byte budget of [`Memory::default`]: 64 MiB.
     pub const DEFAULT_BYTES: u64 = 64 << 20;
 
+    /// A memory layer with these settings.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidConfig`] for 0 bytes.
+    pub fn new(config: MemoryConfig) -> Result<Self> {
+        config.check()?;
+        Ok(Self::with(config))
+    }
+
     /// A memory layer that holds entries of about this many bytes together: values with what they own on the heap, keys
-    /// and bookkeeping. mini-moka evicts in batches, so the sum is exceeded for moments.
+    /// and bookkeeping. mini-moka evicts in batches, so the sum is exceeded for moments. 0 bytes are an error when the engine
+    /// is built.
     #[must_use]
     pub fn max_bytes(bytes: u64) -> Self {
+        Self::with(MemoryConfig { max_bytes: bytes, ..MemoryConfig::default() })
+    }
+
+    fn with(config: MemoryConfig) -> Self {
         let cache = Cache::builder()
-            .max_capacity(bytes)
+            .max_capacity(config.max_bytes)
+            .initial_capacity(config.initial_capacity)
             .weigher(|_, entry: &Entry| entry.weight())
             .build_with_hasher(AsIs::default());
-        Self { cache, max_bytes: bytes }
+        Self {
+            cache,
+            config,
+            puts: std::array::from_fn(|_| Mutex::new(())),
+            put_in: AtomicU64::new(0),
+            taken_out: AtomicU64::new(0),
+        }
+    }
+
+    fn alone(&self, hash: u64) -> MutexGuard<'_, ()> {
+        // The high bits: mini-moka picks its own shards by others.
+        let shard = usize::try_from(hash >> 58).unwrap_or(0) % SHARDS;
+        self.puts[shard].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, hash: u64, entry: Entry) {
+        let _alone = self.alone(hash);
+        let replaces = self.cache.contains_key(&hash);
+        self.cache.insert(hash, entry);
+        if !replaces {
+            self.put_in.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn take(&self, hash: u64) {
+        let _alone = self.alone(hash);
+        if self.cache.contains_key(&hash) {
+            self.cache.invalidate(&hash);
+            self.taken_out.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn take_all(&self, which: impl Fn(&Entry) -> bool) {
+        let hashes: Vec<u64> =
+            self.cache.iter().filter(|held| which(held.value())).map(|held| *held.key()).collect();
+        hashes.into_iter().for_each(|hash| self.take(hash));
     }
 }
 
@@ -82,7 +184,7 @@ impl Default for Memory {
 
 impl fmt::Debug for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Memory").field("max_bytes", &self.max_bytes).finish_non_exhaustive()
+        f.debug_struct("Memory").field("config", &self.config).finish_non_exhaustive()
     }
 }
 
@@ -113,14 +215,14 @@ impl CacheLayer for Memory {
 
     fn set<'a>(&'a self, key: &'a Key, entry: &'a Entry) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            self.cache.insert(key.lookup().hash(), entry.clone());
+            self.put(key.lookup().hash(), entry.clone());
             Ok(())
         })
     }
 
     fn delete<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            self.cache.invalidate(&key.lookup().hash());
+            self.take(key.lookup().hash());
             Ok(())
         })
     }
@@ -128,10 +230,7 @@ impl CacheLayer for Memory {
     fn clear(&self) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {
             // `invalidate_all` compares coarse times and would keep entries of the same instant.
-            let keys: Vec<u64> = self.cache.iter().map(|entry| *entry.key()).collect();
-            for key in keys {
-                self.cache.invalidate(&key);
-            }
+            self.take_all(|_| true);
             Ok(())
         })
     }
@@ -143,10 +242,23 @@ impl CacheLayer for Memory {
         true
     }
 
+    fn expire(&self, now: u64) {
+        self.take_all(|entry| entry.keep_until() <= now);
+    }
+
     fn usage(&self) -> LayerUsage {
         use mini_moka::sync::ConcurrentCacheExt;
-        // Counts what was written so far; without it mini-moka is behind by a batch.
+        // Nothing is put in or taken out meanwhile; and what was so far is counted, where mini-moka is behind by a batch.
+        let _alone: Vec<_> =
+            self.puts.iter().map(|lock| lock.lock().unwrap_or_else(PoisonError::into_inner)).collect();
         self.cache.sync();
-        LayerUsage::new(self.cache.entry_count(), self.cache.weighted_size())
+        let held = self.cache.entry_count();
+        let gone = self.taken_out.load(Ordering::Relaxed) + held;
+        let evicted = self.put_in.load(Ordering::Relaxed).saturating_sub(gone);
+        LayerUsage::new(held, self.cache.weighted_size()).evicted(evicted)
+    }
+
+    fn check(&self) -> Result<()> {
+        self.config.check()
     }
 }

@@ -164,6 +164,7 @@ mod tests {
         ],
         Policy::OFF,
         0,
+        || &crate::cache::groups::MANUAL,
     );
 
     fn names(condition: Option<Condition>) -> Vec<String> {

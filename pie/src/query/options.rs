@@ -103,6 +103,13 @@ macro_rules! cache_options {
             self
         }
 
+        /// What to do when a cache layer fails and no other has the value: ask the database, as the engine does by default,
+        /// or fail with [`ErrorKind::Layer`](crate::ErrorKind::Layer).
+        pub fn on_layer_down(mut self, what: crate::OnLayerDown) -> Self {
+            self.$($path).+.more().on_layer_down = Some(what);
+            self
+        }
+
         /// Whether one process at a time loads the value, among all that share a layer; the others wait for it, for the
         /// engine's `lock_lease` at most. Reads of one value only: [`find_by_ids`](crate::query::FindMany) takes no locks.
         pub fn lock(mut self, lock: bool) -> Self {

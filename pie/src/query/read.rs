@@ -18,6 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::Model;
 use crate::plan::OrderBy;
 use crate::plan::filter::{Condition, Filter};
+use crate::plan::text::{Text, push_escaped};
 
 /// A read of model `M` that gives a [`Shape`] when awaited.
 ///
@@ -118,6 +119,16 @@ impl<'a, M: Model> Query<'a, M, Rows> {
     /// Leaves out this many rows at the beginning.
     pub fn offset(mut self, rows: u64) -> Self {
         self.spec.offset = Some(rows);
+        self
+    }
+
+    /// Gives the key of the list a family of its own, `active_users:…` instead of that of the table, so that
+    /// `delete_by_pattern("active_users:*")` ends it. What a write invalidates does not change: the list goes with the table's
+    /// others as well.
+    pub fn named(mut self, family: impl AsRef<str>) -> Self {
+        let mut escaped = Text::new();
+        push_escaped(&mut escaped, family.as_ref().as_bytes());
+        self.spec.family = Some(String::from_utf8_lossy(&escaped).replace('~', "%7E").into());
         self
     }
 

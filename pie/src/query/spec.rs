@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use super::shape::{Fetch, ShapeTable};
 use crate::cache::rules::Rules;
 use crate::clock::millis;
-use crate::engine::CacheConfig;
+use crate::engine::{CacheConfig, OnLayerDown};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Datum, Index, Policy, Schema};
 use crate::plan::canonical::{push_window, put_condition};
@@ -47,6 +47,7 @@ pub(crate) struct More {
     pub(crate) timeout: Option<Duration>,
     pub(crate) max_age: Option<Duration>,
     pub(crate) lock: Option<bool>,
+    pub(crate) on_layer_down: Option<OnLayerDown>,
 }
 
 static NOTHING_MORE: More = More {
@@ -57,6 +58,7 @@ static NOTHING_MORE: More = More {
     timeout: None,
     max_age: None,
     lock: None,
+    on_layer_down: None,
 };
 
 impl Options {
@@ -75,7 +77,12 @@ pub(crate) struct Effective {
 impl Effective {
     /// The query's word counts more than the model's, the model's more than the engine's. `defaults` are the engine's, made
     /// once by [`defaults`].
-    pub(crate) fn of(options: &Options, schema: &Schema, config: &CacheConfig, defaults: &Rules) -> Self {
+    pub(crate) fn of(
+        options: &Options,
+        schema: &Schema,
+        (config, switched_on): (&CacheConfig, bool),
+        defaults: &Rules,
+    ) -> Self {
         let policy = &schema.policy;
         let ttl = options.ttl.or(policy.ttl).unwrap_or(config.default_ttl);
         let jitter = match options.jitter.or(policy.jitter) {
@@ -84,7 +91,7 @@ impl Effective {
             None if config.enable_jitter => config.ttl_jitter.min(ttl / 2),
             None => Duration::ZERO,
         };
-        let enabled = config.enabled && options.enabled.unwrap_or(policy.enabled);
+        let enabled = switched_on && options.enabled.unwrap_or(policy.enabled);
         let empty_ttl = options.empty_ttl.or(policy.empty_ttl).unwrap_or(config.empty_cache_ttl);
         let mut rules = defaults.with_ttl(ttl, jitter, empty_ttl);
         rules.refresh = options.refresh;
@@ -106,6 +113,7 @@ impl Effective {
         rules.ahead = ahead.filter(|part| *part < 1_000);
         rules.soft_timeout = more.soft_timeout.or(policy.soft_timeout).or(config.soft_timeout);
         rules.timeout = more.timeout.or(policy.timeout).or(config.load_timeout);
+        rules.strict = more.on_layer_down.unwrap_or(config.on_layer_down) == OnLayerDown::Fail;
         let lock = more.lock.or(policy.lock).unwrap_or(config.lock);
         rules.lease = lock.then(|| millis(config.lock_lease).max(1));
     }
@@ -148,6 +156,8 @@ pub(crate) struct Spec<'a> {
     pub(crate) limit: Option<u64>,
     pub(crate) offset: Option<u64>,
     pub(crate) options: Options,
+    /// The family of the key where it is not the table; escaped.
+    pub(crate) family: Option<Box<str>>,
 }
 
 /// The key of a read, on the stack: the bytes that tell it from all others, and what of them is the logical key.
@@ -184,6 +194,7 @@ impl<'a> Spec<'a> {
             limit: None,
             offset: None,
             options: Options::default(),
+            family: None,
         }
     }
 
@@ -198,6 +209,7 @@ impl<'a> Spec<'a> {
             limit: self.limit,
             offset: self.offset,
             options: self.options,
+            family: self.family,
         }
     }
 
@@ -231,7 +243,7 @@ impl<'a> Spec<'a> {
     fn plain(&self, shape: &ShapeTable) -> bool {
         match self.from {
             From::Row(_) => true,
-            From::List(_) => shape.word == "find" && self.filter.is_none(),
+            From::List(_) => shape.word == "find" && self.filter.is_none() && self.family.is_none(),
             From::Any => false,
         }
     }
@@ -254,7 +266,8 @@ impl<'a> Spec<'a> {
                 });
             }
         } else {
-            for part in [self.schema.table, ":", shape.word, ":"] {
+            let family = self.family.as_deref().unwrap_or(self.schema.table);
+            for part in [family, ":", shape.word, ":"] {
                 full.extend_from_slice(part.as_bytes());
             }
             prefix_end = full.len();
@@ -297,6 +310,13 @@ impl<'a> Spec<'a> {
         let row = matches!(self.from, From::Row(_));
         let family = if row { self.schema.family } else { self.schema.table };
         let mut names = vec![format!("k:{logical}"), depends::family_name(family)];
+        if let Some(family) = &self.family {
+            if family.is_empty() {
+                let message = "an empty name of a list: write a word such as `active_users`";
+                return Err(Error::new(ErrorKind::InvalidQuery, message).with_model(self.schema.model));
+            }
+            names.push(depends::family_name(family));
+        }
         if !row {
             depends::read_names(self.schema, condition, &mut names);
         }

@@ -85,6 +85,10 @@ pub(super) fn impls(context: &Context<'_>) -> TokenStream {
                 &[#(#indexes),*],
                 #policy,
                 #p::row_fingerprint(&[#(#shapes),*]),
+                {
+                    static GROUP: #p::GroupId = #p::GroupId::model(#name);
+                    || &GROUP
+                },
             );
             type New = #new;
             fn from_row(mut row: #p::RowReader) -> #p::Result<Self, #p::Error> {

@@ -28,13 +28,16 @@ impl Chain {
         if names.is_empty() {
             return;
         }
+        self.invalidations.add(1);
         if mistake!(BumpFirst) {
             self.stamps.bump(names);
         }
         let shared =
-            self.levels.iter().filter_map(|level| level.layer.shared().map(|shared| (level, shared)));
-        join_all(shared.map(|(level, shared)| Self::guarded(level, "invalidate", shared.invalidate(names))))
-            .await;
+            self.levels().iter().filter_map(|level| level.layer.shared().map(|shared| (level, shared)));
+        join_all(
+            shared.map(|(level, shared)| Self::guarded(level, "invalidate", |_| shared.invalidate(names))),
+        )
+        .await;
         pause!();
         // Last: a reader that starts after the shared tokens are gone, and sees the old version here, would otherwise
         // store what it read before the write under the new version.
@@ -53,13 +56,14 @@ impl Chain {
     /// Makes every value of a scope invalid whose logical key matches a pattern, with Redis' rules: in the shared layers,
     /// then what is stored and what is being loaded here. In a task of its own.
     pub(crate) async fn invalidate_pattern(self: &Arc<Self>, scope: &str, pattern: &str) {
+        self.invalidations.add(1);
         let (chain, running) = (Arc::clone(self), self.tasks.start());
         let (scope, pattern) = (scope.to_owned(), pattern.to_owned());
         task::spawn(async move {
             let shared =
-                chain.levels.iter().filter_map(|level| level.layer.shared().map(|shared| (level, shared)));
+                chain.levels().iter().filter_map(|level| level.layer.shared().map(|shared| (level, shared)));
             join_all(shared.map(|(level, shared)| {
-                Self::guarded(level, "invalidate_pattern", shared.invalidate_pattern(&scope, &pattern))
+                Self::guarded(level, "invalidate_pattern", |_| shared.invalidate_pattern(&scope, &pattern))
             }))
             .await;
             pause!();
@@ -82,14 +86,16 @@ impl Chain {
         if !mistake!(GlobIgnoresFlights) {
             self.stamps.bump(&self.open.filter(wanted));
         }
-        for level in self.levels.iter().filter(|level| level.layer.shared().is_none()) {
+        for level in self.levels().iter().filter(|level| level.layer.shared().is_none()) {
             let mut names = Vec::new();
-            let all = level.layer.visit(&mut |entry| {
-                if wanted(entry.name()) {
-                    names.push(entry.name().clone());
-                }
+            let all = level.at_once("visit", |layer| {
+                layer.visit(&mut |entry| {
+                    if wanted(entry.name()) {
+                        names.push(entry.name().clone());
+                    }
+                })
             });
-            if !all {
+            if all != Some(true) {
                 self.stamps.bump_epoch();
             }
             self.stamps.bump(&names);

@@ -31,9 +31,9 @@ impl Drop for Locking {
         // Counted: an engine that closes gives its locks back first.
         let running = chain.tasks.start();
         task::spawn_if_possible(async move {
-            let level = &chain.levels[at];
+            let level = &chain.levels()[at];
             if let Some(shared) = level.layer.shared() {
-                Chain::guarded(level, "unlock", shared.unlock(&item.key, token)).await;
+                Chain::guarded(level, "unlock", |_| shared.unlock(&item.key, token)).await;
             }
             drop(running);
         });
@@ -43,9 +43,9 @@ impl Drop for Locking {
 impl Chain {
     /// Takes the lock of a load, for `lease` milliseconds at most, in the first shared layer that answers.
     pub(crate) async fn lock(self: &Arc<Self>, item: &Arc<Item>, lease: u64) -> Locked {
-        for (at, level) in self.levels.iter().enumerate() {
+        for (at, level) in self.levels().iter().enumerate() {
             let Some(shared) = level.layer.shared() else { continue };
-            match Self::guarded(level, "lock", shared.lock(&item.key, lease)).await {
+            match Self::guarded(level, "lock", |_| shared.lock(&item.key, lease)).await {
                 Some(Lock::Acquired(token)) => {
                     return Locked::Mine(Locking {
                         chain: Arc::clone(self),

@@ -22,12 +22,13 @@ impl Chain {
         self: &Arc<Self>,
         values: Vec<(Arc<Item>, Payload, u64, Ticket)>,
     ) -> Option<impl Future<Output = ()> + Send + use<>> {
+        self.expire_if_due();
         let now = self.clock.steady();
         let mut stored: Vec<(Arc<Item>, Entry, Ticket)> = Vec::with_capacity(values.len());
         for (item, payload, ttl, ticket) in values {
             let size = (item.codec.weigh)(&*payload.value);
-            if size > self.max_entry {
-                self.oversized(size);
+            if size > self.config.max_entry {
+                self.oversized(&item, size);
                 continue;
             }
             let limits = item.limits;
@@ -43,7 +44,7 @@ impl Chain {
             // What was invalidated meanwhile is not worth the place of what is valid.
             if self.stamps.holds(entry.snapshot()) {
                 pause!();
-                for level in self.levels.iter().filter(|level| level.layer.shared().is_none()) {
+                for level in self.levels().iter().filter(|level| level.layer.shared().is_none()) {
                     self.set(level, &item, &entry).await;
                 }
             }
@@ -56,7 +57,7 @@ impl Chain {
         }
         let (chain, running) = (Arc::clone(self), self.tasks.start());
         Some(async move {
-            for (at, level) in chain.levels.iter().enumerate() {
+            for (at, level) in chain.levels().iter().enumerate() {
                 let Some(shared) = level.layer.shared() else { continue };
                 let batch: Vec<(&Arc<Item>, &Entry, &[Token])> = stored
                     .iter()
@@ -71,19 +72,19 @@ impl Chain {
         })
     }
 
-    pub(super) fn oversized(&self, size: usize) {
-        self.counters.oversized.add(1);
+    pub(super) fn oversized(&self, item: &Item, size: usize) {
+        self.group(item).oversized.add(1);
         if !self.oversized_said.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 size,
-                limit = self.max_entry,
+                limit = self.config.max_entry,
                 "a value is greater than `max_entry_size` and is not cached; this is said once"
             );
         }
     }
 
     pub(super) async fn set(&self, level: &Level, item: &Item, entry: &Entry) {
-        if Self::guarded(level, "set", level.layer.set(&item.key, entry)).await.is_some() {
+        if self.limited(level, "set", |layer| layer.set(&item.key, entry)).await.is_some() {
             level.counters.sets.add(1);
         }
     }
@@ -104,13 +105,13 @@ impl Chain {
                 tracing::debug!(layer, "a value could not be encoded; it stays in this process");
                 continue;
             };
-            if body.len() > self.max_entry {
-                self.oversized(body.len());
+            if body.len() > self.config.max_entry {
+                self.oversized(item, body.len());
                 continue;
             }
             let late;
             let tokens = if mistake!(LateToken) {
-                late = Self::read(level, shared, std::slice::from_ref(*item), &[0]).await;
+                late = Self::read(level, shared, std::slice::from_ref(*item), &[0]).await.unwrap_or_default();
                 late.first().map_or(*tokens, |(_, reply)| &*reply.tokens)
             } else {
                 *tokens
@@ -140,7 +141,7 @@ impl Chain {
                     names: &item.names,
                 })
                 .collect();
-            if Self::guarded(level, "write", shared.write(&writes)).await.is_some() {
+            if Self::guarded(level, "write", |_| shared.write(&writes)).await.is_some() {
                 level.counters.sets.add(writes.len() as u64);
             }
         }
@@ -155,7 +156,7 @@ impl Chain {
         below: usize,
         which: Which,
     ) {
-        for (at, level) in self.levels.iter().enumerate().take(below) {
+        for (at, level) in self.levels().iter().enumerate().take(below) {
             match (level.layer.shared(), &ticket.tokens.layers[at]) {
                 (None, _)
                     if matches!(which, Which::All | Which::Below) && self.stamps.holds(entry.snapshot()) =>

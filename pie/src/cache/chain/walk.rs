@@ -1,6 +1,7 @@
 //! Asking the layers: memory first, a shared layer once for all that is still missing, backfill upwards.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::{Chain, Found, Item, Level, Ticket, Which};
 use crate::cache::entry::{Entry, Times};
@@ -9,12 +10,13 @@ use crate::cache::stamps::{Snapshot, StampName};
 use crate::codec::{Envelope, name_hash};
 
 impl Chain {
+    /// Asks a shared layer for some of the items; `None` where it failed.
     pub(super) async fn read(
         level: &Level,
         shared: &dyn SharedLayer,
         items: &[Arc<Item>],
         wanted: &[usize],
-    ) -> Vec<(usize, SharedReply)> {
+    ) -> Option<Vec<(usize, SharedReply)>> {
         let reads: Vec<SharedRead<'_>> = wanted
             .iter()
             .map(|i| {
@@ -22,13 +24,11 @@ impl Chain {
                 SharedRead { key: &item.key, names: &item.names, ttl: item.limits.life() }
             })
             .collect();
-        match Self::guarded(level, "read", shared.read(&reads)).await {
-            Some(replies) => {
-                let fits = |i: usize, reply: &SharedReply| reply.tokens.len() == items[i].names.len();
-                wanted.iter().copied().zip(replies).filter(|(i, reply)| fits(*i, reply)).collect()
-            }
-            None => Vec::new(),
-        }
+        let start = Instant::now();
+        let replies = Self::guarded(level, "read", |_| shared.read(&reads)).await?;
+        level.counters.times.record(start.elapsed());
+        let fits = |i: usize, reply: &SharedReply| reply.tokens.len() == items[i].names.len();
+        Some(wanted.iter().copied().zip(replies).filter(|(i, reply)| fits(*i, reply)).collect())
     }
 
     /// Looks some of the items up, layer by layer: a shared layer is asked once for all that are still missing. Fresh hits
@@ -41,7 +41,7 @@ impl Chain {
         which: Which,
     ) -> Vec<Option<Found>> {
         let mut best: Vec<Option<Found>> = items.iter().map(|_| None).collect();
-        for (at, level) in self.levels.iter().enumerate() {
+        for (at, level) in self.levels().iter().enumerate() {
             let missing: Vec<usize> = wanted
                 .iter()
                 .copied()
@@ -52,7 +52,7 @@ impl Chain {
             }
             let answers = match level.layer.shared() {
                 Some(shared) => self.ask_shared(level, shared, items, &missing, tickets, at).await,
-                None if which == Which::All => self.ask_local(level, items, &missing).await,
+                None if which == Which::All => self.ask_local(level, items, &missing, tickets).await,
                 None => continue,
             };
             if which == Which::Tokens {
@@ -90,15 +90,24 @@ impl Chain {
         level: &Level,
         items: &[Arc<Item>],
         wanted: &[usize],
+        tickets: &mut [Option<Ticket>],
     ) -> Vec<Option<Found>> {
         let mut answers = Vec::with_capacity(wanted.len());
         for i in wanted {
             let item = &items[*i];
-            let entry = match level.layer.peek(item.key.lookup()) {
-                Peek::Hit(entry) => Some(entry),
-                Peek::Miss => None,
-                Peek::Ask => Self::guarded(level, "get", level.layer.get(&item.key)).await.flatten(),
+            let answer = match level.at_once("peek", |layer| layer.peek(item.key.lookup())) {
+                Some(Peek::Hit(entry)) => Some(Some(entry)),
+                Some(Peek::Miss) => Some(None),
+                Some(Peek::Ask) => self.limited(level, "get", |layer| layer.get(&item.key)).await,
+                None => None,
             };
+            if let (None, Some(ticket)) = (&answer, &mut tickets[*i]) {
+                ticket.failed = Some(level.layer.name());
+            }
+            let entry = answer.flatten();
+            if entry.as_ref().is_some_and(|entry| !entry.is_for(item.key.lookup())) {
+                level.strange();
+            }
             let valid = entry
                 .filter(|entry| {
                     self.holds(entry, item.key.lookup())
@@ -122,7 +131,16 @@ impl Chain {
     ) -> Vec<Option<Found>> {
         let mut answers: Vec<Option<Found>> = wanted.iter().map(|_| None).collect();
         let mut tagged = Vec::new();
-        for (i, reply) in Self::read(level, shared, items, wanted).await {
+        let Some(replies) = Self::read(level, shared, items, wanted).await else {
+            for i in wanted {
+                if let Some(ticket) = &mut tickets[*i] {
+                    ticket.failed = Some(level.layer.name());
+                }
+                level.counters.asked(false);
+            }
+            return answers;
+        };
+        for (i, reply) in replies {
             let Some(ticket) = &mut tickets[i] else { continue };
             let place = wanted.iter().position(|wanted| *wanted == i);
             if let (Some(place), Some(tags)) = (place, Self::unnamed_tags(&items[i], &reply)) {
@@ -169,12 +187,13 @@ impl Chain {
                 names,
                 limits: item.limits,
                 codec: item.codec,
+                group: item.group,
             }));
         }
         let tickets: Vec<Ticket> = whole.iter().map(|item| self.ticket(item)).collect();
         let all: Vec<usize> = (0..whole.len()).collect();
         let mut answers = Vec::new();
-        for (i, reply) in Self::read(level, shared, &whole, &all).await {
+        for (i, reply) in Self::read(level, shared, &whole, &all).await.unwrap_or_default() {
             let entry = self.open(&whole[i], &reply, &tickets[i].snapshot);
             answers.push((places[i], entry.and_then(|entry| self.seen(level, entry, &whole[i]))));
         }
@@ -194,7 +213,7 @@ impl Chain {
         let bytes = reply.bytes.as_ref()?;
         let opened = Envelope::open(bytes).filter(|(envelope, _)| envelope.codec == item.codec.id as u8);
         let Some((envelope, body)) = opened else {
-            self.counters.undecodable.add(1);
+            self.group(item).undecodable.add(1);
             return None;
         };
         let current = item.names.iter().zip(&reply.tokens);
@@ -209,7 +228,7 @@ impl Chain {
         let (wall, now) = (self.clock.wall(), self.clock.steady());
         let (Some(age), Some(payload)) = (wall.checked_sub(envelope.loaded_at), (item.codec.decode)(&body))
         else {
-            self.counters.undecodable.add(1);
+            self.group(item).undecodable.add(1);
             return None;
         };
         let limits = item.limits;

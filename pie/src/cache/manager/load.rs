@@ -13,6 +13,7 @@ use super::{Cache, typed, unlimited};
 use crate::cache::chain::Got;
 use crate::cache::entry::Payload;
 use crate::cache::gate::Gate;
+use crate::cache::groups::MANUAL;
 use crate::cache::layer::BoxFuture;
 use crate::cache::manual;
 use crate::cache::read::Loader;
@@ -159,7 +160,7 @@ where
                         Ok(value) => return Ok(value),
                         // Another version of the program may have set it: a miss, and it is replaced.
                         Err(_) => {
-                            cache.chain.counters.undecodable.add(1);
+                            cache.chain.groups.of(&MANUAL).undecodable.add(1);
                             rules.refresh = true;
                         }
                     },

@@ -4,12 +4,15 @@ use std::fmt;
 use std::time::Duration;
 
 use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
+use serde::Deserialize;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::human;
 
 /// How to reach a Redis server, and how long to wait for it.
 ///
-/// `Debug` shows neither the user name nor the password.
+/// `Debug` shows neither the user name nor the password. Read by serde with the names of its methods: `addr`, `username`,
+/// `password`, `db`, `pool_size`, and the durations `budget`, `connect_timeout` and `heartbeat`, such as `"100ms"`.
 ///
 /// # Examples
 ///
@@ -20,16 +23,30 @@ use crate::error::{Error, ErrorKind, Result};
 /// let config = RedisConfig::new("localhost:6379").password("secret").db(1).pool_size(2).budget(Duration::from_millis(50));
 /// assert!(!format!("{config:?}").contains("secret"));
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct RedisConfig {
+    #[serde(deserialize_with = "human::secret")]
     addr: String,
+    #[serde(deserialize_with = "human::optional_secret")]
     username: Option<String>,
+    #[serde(deserialize_with = "human::optional_secret")]
     password: Option<String>,
     db: i64,
     pub(super) pool_size: usize,
+    #[serde(deserialize_with = "human::duration")]
     pub(super) budget: Duration,
+    #[serde(deserialize_with = "human::duration")]
     pub(super) connect_timeout: Duration,
+    #[serde(deserialize_with = "human::duration")]
     pub(super) heartbeat: Duration,
+}
+
+impl Default for RedisConfig {
+    /// The server at `localhost:6379`.
+    fn default() -> Self {
+        Self::new("localhost:6379")
+    }
 }
 
 impl RedisConfig {
@@ -154,6 +171,9 @@ impl RedisConfig {
 
     fn checked(self) -> Result<Self> {
         let invalid = |what: &'static str| Err(Error::new(ErrorKind::InvalidConfig, what));
+        if self.db < 0 {
+            return invalid("a Redis database below 0: write its number, 0 for the first");
+        }
         if self.pool_size == 0 {
             return invalid("a Redis pool of size 0: write 1 or more");
         }
