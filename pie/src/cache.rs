@@ -14,6 +14,8 @@ pub(crate) mod layer;
 pub(crate) mod manager;
 pub(crate) mod manual;
 pub(crate) mod open;
+#[cfg(feature = "metrics")]
+pub(crate) mod publish;
 pub(crate) mod read;
 pub(crate) mod rules;
 pub(crate) mod stamps;

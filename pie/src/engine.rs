@@ -6,6 +6,7 @@ pub(crate) mod read;
 pub(crate) mod settings;
 mod tables;
 mod tx;
+mod warmup;
 pub(crate) mod write;
 
 use std::collections::HashMap;
@@ -18,6 +19,7 @@ pub use config::{CacheConfig, OnDetached, OnLayerDown};
 pub use settings::{DatabaseSettings, Settings};
 pub use tables::Tables;
 pub use tx::Tx;
+pub use warmup::{Warm, WarmedQuery, Warmup, WarmupOutcome, WarmupProgress, WarmupReport};
 
 use crate::cache::GroupStats;
 use crate::cache::chain::Chain;

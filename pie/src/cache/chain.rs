@@ -198,6 +198,8 @@ pub(crate) struct Chain {
     pub(crate) clock: Clock,
     pub(crate) groups: Groups,
     pub(crate) invalidations: Counter,
+    #[cfg(feature = "metrics")]
+    pub(crate) published: super::publish::Published,
     pub(crate) messages: MessageCounters,
     pub(crate) tasks: Tracker,
     pub(crate) flights: Arc<Flights>,
@@ -251,6 +253,8 @@ impl Chain {
             clock,
             groups: Groups::default(),
             invalidations: Counter::default(),
+            #[cfg(feature = "metrics")]
+            published: super::publish::Published::default(),
             messages: MessageCounters::default(),
             tasks: Tracker::default(),
             flights: Arc::default(),

@@ -131,6 +131,8 @@ impl Group {
     /// Counts a load that did not fail.
     pub(crate) fn loaded(&self, time: Duration) {
         self.load_times.record(time);
+        #[cfg(feature = "metrics")]
+        super::publish::load_time(self.name(), time);
     }
 
     pub(crate) fn stats(&self) -> GroupStats {

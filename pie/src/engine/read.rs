@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use tracing::Instrument;
+
 use super::Engine;
 use crate::cache::BoxFuture;
 use crate::cache::chain::{Found, Got, Item, Peeked};
@@ -80,8 +82,9 @@ impl Step<'_> {
                 return Poll::Ready(engine.renew(spec, page, table).map(|()| answer(&found)));
             }
             *self = Step::Slow(Box::pin(async move {
-                let name = spec.name(table);
-                read(on, spec, page, table).await.map_err(|error| error.with_query(name))
+                let (name, model) = (spec.name(table), spec.schema.model);
+                let span = tracing::debug_span!("pie.read", model, query = &*name);
+                read(on, spec, page, table).instrument(span).await.map_err(|error| error.with_query(name))
             }));
         }
         match self {

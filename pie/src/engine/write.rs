@@ -7,6 +7,8 @@
 
 use std::collections::BTreeSet;
 
+use tracing::Instrument;
+
 use super::Engine;
 use super::read::id_condition;
 use crate::cache::stamps::StampName;
@@ -276,10 +278,14 @@ async fn insert(
 pub(crate) async fn write(on: Target<'_>, plan: WritePlan, query: &'static str) -> Result<Written> {
     let schema = plan.schema();
     on.engine().check_open()?;
-    let written = match on {
-        Target::Tx(tx) => tx.write(plan).await,
-        Target::Engine(engine) => engine.clone().write_alone(plan).await,
+    let span = tracing::debug_span!("pie.write", model = schema.model, query);
+    let written = async {
+        match on {
+            Target::Tx(tx) => tx.write(plan).await,
+            Target::Engine(engine) => engine.clone().write_alone(plan).await,
+        }
     };
+    let written = written.instrument(span).await;
     written.map_err(|error| error.with_query(query).with_model(schema.model))
 }
 
@@ -287,7 +293,7 @@ pub(crate) async fn write(on: Target<'_>, plan: WritePlan, query: &'static str) 
 pub(crate) async fn in_task<T: Send + 'static>(
     work: impl Future<Output = Result<T>> + Send + 'static,
 ) -> Result<T> {
-    match tokio::spawn(work).await {
+    match tokio::spawn(work.in_current_span()).await {
         Ok(result) => result,
         Err(_) => {
             Err(Error::new(ErrorKind::Interrupted, "the task of a write was stopped: the runtime shut down"))

@@ -152,15 +152,24 @@ impl CacheLayer for RedisLayer {
 
 impl SharedLayer for RedisLayer {
     fn read<'a>(&'a self, reads: &'a [SharedRead<'a>]) -> BoxFuture<'a, Result<Vec<SharedReply>>> {
+        if reads.is_empty() {
+            return Box::pin(async { Ok(Vec::new()) });
+        }
         Box::pin(self.protocol.read(reads))
     }
 
     fn write<'a>(&'a self, writes: &'a [SharedWrite<'a>]) -> BoxFuture<'a, Result<()>> {
+        if writes.is_empty() {
+            return Box::pin(async { Ok(()) });
+        }
         Box::pin(self.protocol.write(writes))
     }
 
     fn invalidate<'a>(&'a self, names: &'a [StampName]) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
+            if names.is_empty() {
+                return Ok(());
+            }
             let sent = self.protocol.invalidate(names).await;
             if sent.is_err() {
                 self.send_later();

@@ -29,6 +29,7 @@ impl Chain {
             return;
         }
         self.invalidations.add(1);
+        tracing::debug!(names = names.len(), "invalidating");
         if mistake!(BumpFirst) {
             self.stamps.bump(names);
         }
@@ -57,6 +58,7 @@ impl Chain {
     /// then what is stored and what is being loaded here. In a task of its own.
     pub(crate) async fn invalidate_pattern(self: &Arc<Self>, scope: &str, pattern: &str) {
         self.invalidations.add(1);
+        tracing::debug!("invalidating by a pattern");
         let (chain, running) = (Arc::clone(self), self.tasks.start());
         let (scope, pattern) = (scope.to_owned(), pattern.to_owned());
         task::spawn(async move {

@@ -26,7 +26,10 @@ impl Chain {
             .collect();
         let start = Instant::now();
         let replies = Self::guarded(level, "read", |_| shared.read(&reads)).await?;
-        level.counters.times.record(start.elapsed());
+        let took = start.elapsed();
+        level.counters.times.record(took);
+        #[cfg(feature = "metrics")]
+        crate::cache::publish::layer_time(level.layer.name(), took);
         let fits = |i: usize, reply: &SharedReply| reply.tokens.len() == items[i].names.len();
         Some(wanted.iter().copied().zip(replies).filter(|(i, reply)| fits(*i, reply)).collect())
     }
