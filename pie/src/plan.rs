@@ -71,6 +71,8 @@ pub enum Ask {
     Count,
     /// One row of one integer: 1 if there is any row, else 0.
     Exists,
+    /// The values that the column at this place has, each once and in their order, one in each row.
+    Distinct(usize),
 }
 
 /// A read of one table.

@@ -17,7 +17,7 @@ pub use find_many::FindMany;
 pub use insert::{Insert, InsertMany, Upsert};
 pub use raw::{FromRaw, Sql};
 pub use read::{Query, QueryFuture};
-pub use shape::{Count, Exists, First, One, Page, Paged, Required, Rows, Shape};
+pub use shape::{Count, Distinct, Exists, First, One, Page, Paged, Required, Rows, Shape};
 pub use update::{Update, UpdateOne};
 
 use crate::engine::{Engine, Tx};

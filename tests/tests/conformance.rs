@@ -129,9 +129,7 @@ impl CacheLayer for Careless {
     }
 
     fn usage(&self) -> LayerUsage {
-        let mut usage = LayerUsage::unknown();
-        usage.entries = Some(self.keys.load(Ordering::Relaxed));
-        usage
+        LayerUsage::counted(self.keys.load(Ordering::Relaxed))
     }
 }
 

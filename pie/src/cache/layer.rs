@@ -50,6 +50,12 @@ impl LayerUsage {
         Self { entries: Some(entries), bytes: Some(bytes), evicted: 0 }
     }
 
+    /// A usage of this many entries, of bytes that are not known.
+    #[must_use]
+    pub fn counted(entries: u64) -> Self {
+        Self { entries: Some(entries), bytes: None, evicted: 0 }
+    }
+
     /// A layer that does not count.
     #[must_use]
     pub fn unknown() -> Self {

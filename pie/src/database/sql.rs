@@ -100,6 +100,9 @@ fn text_match(schema: &'static Schema, at: usize, kind: TextMatch, text: &str) -
     if kind == TextMatch::Like {
         return Ok(column.like(LikeExpr::new(text).escape('\\')));
     }
+    if kind == TextMatch::Regex {
+        return Ok(Expr::cust_with_exprs("? REGEXP ?", [column, Expr::val(text)]));
+    }
     if text.is_empty() {
         return Ok(column.is_not_null());
     }
@@ -116,7 +119,7 @@ fn text_match(schema: &'static Schema, at: usize, kind: TextMatch, text: &str) -
             "(length(CAST(? AS BLOB)) >= ? AND substr(CAST(? AS BLOB), ?) = ?)",
             vec![column.clone(), Expr::val(length), column.clone(), Expr::val(-length), bytes()],
         ),
-        TextMatch::Contains | TextMatch::Like => (
+        TextMatch::Contains | TextMatch::Like | TextMatch::Regex => (
             "(length(CAST(? AS BLOB)) >= ? AND instr(CAST(? AS BLOB), ?) > 0)",
             vec![column.clone(), Expr::val(length), column.clone(), bytes()],
         ),
@@ -218,19 +221,18 @@ pub(crate) fn read(plan: &ReadPlan) -> Result<Statement> {
                 };
                 select.order_by((Name(schema.table), column(schema, order.column)?), direction);
             }
-            match (plan.limit, plan.offset) {
-                (Some(count), _) => {
-                    select.limit(limit(count));
-                }
-                // SQLite takes an offset only behind a limit.
-                (None, Some(_)) => {
-                    select.limit(limit(u64::MAX));
-                }
-                (None, None) => {}
-            }
-            if let Some(offset) = plan.offset {
-                select.offset(limit(offset));
-            }
+            add_window(&mut select, plan);
+            add_filter(&mut select, filter);
+        }
+        Ask::Distinct(at) => {
+            // As bytes, also where the table's own collation takes some texts for equal.
+            let column = compared(schema, at)?;
+            select
+                .distinct()
+                .expr(column.clone())
+                .from(Name(schema.table))
+                .order_by_expr(column, SeaOrder::Asc);
+            add_window(&mut select, plan);
             add_filter(&mut select, filter);
         }
         Ask::Count => {
@@ -245,6 +247,22 @@ pub(crate) fn read(plan: &ReadPlan) -> Result<Statement> {
         }
     }
     Ok(select.build(SqliteQueryBuilder))
+}
+
+fn add_window(select: &mut SelectStatement, plan: &ReadPlan) {
+    match (plan.limit, plan.offset) {
+        (Some(count), _) => {
+            select.limit(limit(count));
+        }
+        // SQLite takes an offset only behind a limit.
+        (None, Some(_)) => {
+            select.limit(limit(u64::MAX));
+        }
+        (None, None) => {}
+    }
+    if let Some(offset) = plan.offset {
+        select.offset(limit(offset));
+    }
 }
 
 fn add_filter(select: &mut SelectStatement, filter: Option<Expr>) {

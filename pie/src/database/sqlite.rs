@@ -61,6 +61,10 @@ impl Sqlite {
             .busy_timeout(options.acquire_timeout)
             .statement_cache_capacity(256)
             .optimize_on_close(false, None);
+        #[cfg(feature = "regex")]
+        {
+            connect = connect.with_regexp();
+        }
         if !memory {
             if !url.contains("mode=") {
                 connect = connect.create_if_missing(true);
@@ -137,7 +141,12 @@ fn refused(message: &str, code: i32) -> Error {
             Error::new(ErrorKind::InvalidValue, "a value or statement longer than SQLite takes")
         }
         _ => {
-            if let Some(table) = after(message, "no such table:") {
+            if message.contains("no such function: REGEXP") {
+                Error::new(
+                    ErrorKind::InvalidQuery,
+                    "SQLite has no regular expressions by itself: switch pie's feature `regex` on, and let pie open the database",
+                )
+            } else if let Some(table) = after(message, "no such table:") {
                 Error::new(ErrorKind::MissingTable, format!("there is no table `{table}` in the database"))
             } else if let Some(column) = after(message, "no such column:") {
                 let column = column.rsplit('.').next().unwrap_or(column);

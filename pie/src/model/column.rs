@@ -229,6 +229,15 @@ impl<M: Model, T: Value + TextColumn> Column<M, T> {
         self.text(TextMatch::Like, pattern)
     }
 
+    /// Rows where the text matches a regular expression, in the syntax of the database: on SQLite that of the `regex` crate,
+    /// with the feature `regex` and a database that pie opens itself.
+    ///
+    /// Awaiting the query fails with [`ErrorKind::InvalidQuery`](crate::ErrorKind::InvalidQuery) where the database has no
+    /// regular expressions, and with [`ErrorKind::Database`](crate::ErrorKind::Database) for one it cannot read.
+    pub fn matches_regex(self, pattern: &str) -> Filter<M> {
+        self.text(TextMatch::Regex, pattern)
+    }
+
     /// Rows where the text begins with this one, byte by byte; no character of it is a pattern.
     pub fn starts_with(self, text: &str) -> Filter<M> {
         self.text(TextMatch::StartsWith, text)

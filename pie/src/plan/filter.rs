@@ -33,6 +33,8 @@ pub enum TextMatch {
     EndsWith,
     /// The text contains it.
     Contains,
+    /// The text matches it as a regular expression of the database.
+    Regex,
 }
 
 /// A condition on the rows of one table, by the places of its columns. Its logic is SQL's, with three values.

@@ -9,13 +9,13 @@ use std::task::{Context, Poll};
 use super::Target;
 use super::delete::Delete;
 use super::options::cache_options;
-use super::shape::{Count, Exists, First, One, Paged, Required, Rows, Shape};
+use super::shape::{Count, Distinct, Exists, First, One, Paged, Required, Rows, Shape};
 use super::spec::{Args, From, Spec};
 use super::update::Update;
 use crate::cache::BoxFuture;
 use crate::engine::read::Step;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::Model;
+use crate::model::{Column, Model, Value};
 use crate::plan::OrderBy;
 use crate::plan::filter::{Condition, Filter};
 use crate::plan::text::{Text, push_escaped};
@@ -31,6 +31,7 @@ use crate::plan::text::{Text, push_escaped};
 /// | `.required()` on each of them | `Cached<User>`; [`ErrorKind::NotFound`] for none |
 /// | `.count()` | `u64` |
 /// | `.exists()` | `bool` |
+/// | `.distinct(User::STATUS)` | `Cached<Vec<String>>`: the values a column has |
 /// | `.page(1, 20)` | `Cached<Page<User>>`: rows and total |
 ///
 /// An answer from memory resolves at the first poll, without a boxed future. Dropping the future at any point leaves
@@ -146,6 +147,32 @@ impl<'a, M: Model> Query<'a, M, Rows> {
 
     /// How many rows fulfil the filter; order, limit and offset do not matter.
     pub fn count(self) -> Query<'a, M, Count> {
+        self.shaped()
+    }
+
+    /// The values that a column has in the rows that fulfil the filter, each once, smallest first: `Cached<Vec<T>>`. An order
+    /// does not matter; limit and offset count values.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use pie::prelude::*;
+    /// # #[derive(Debug, Clone, Model)]
+    /// # struct User { #[pie(id, auto)] id: i64, status: String, age: i32 }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> pie::Result<()> {
+    /// # let engine = Engine::builder().database("sqlite::memory:").build().await?;
+    /// # engine.create_tables::<(User,)>().await?;
+    /// let known: Cached<Vec<String>> = User::query(&engine).filter(User::AGE.ge(18)).distinct(User::STATUS).await?;
+    /// # assert!(known.is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn distinct<T>(mut self, column: Column<M, T>) -> Query<'a, M, Distinct<T>>
+    where
+        T: Value + Send + Sync + 'static,
+    {
+        self.spec.distinct = Some(column.index());
         self.shaped()
     }
 

@@ -10,7 +10,7 @@ use crate::cache::entry::{AnyValue, Payload, ValueCodec};
 use crate::codec::{CodecId, Decoder, Encoder};
 use crate::database::Row;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Datum, Model, RowReader, row_values};
+use crate::model::{Datum, Model, RowReader, Value, row_values};
 
 /// What the database is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,12 +19,13 @@ pub(crate) enum Fetch {
     Count,
     Exists,
     Page,
+    Distinct,
 }
 
 impl Fetch {
     /// Whether order, limit and offset change the answer.
     pub(crate) fn windowed(self) -> bool {
-        matches!(self, Self::Rows | Self::Page)
+        matches!(self, Self::Rows | Self::Page | Self::Distinct)
     }
 }
 
@@ -138,6 +139,11 @@ markers! {
 #[derive(Debug, Clone, Copy)]
 pub struct Required<S>(PhantomData<fn() -> S>);
 impl<S> sealed::Sealed for Required<S> {}
+
+/// The values that a column has: [`Cached<Vec<T>>`](Cached).
+#[derive(Debug, Clone, Copy)]
+pub struct Distinct<T>(PhantomData<fn() -> T>);
+impl<T> sealed::Sealed for Distinct<T> {}
 
 /// "No such row", as a value.
 struct Absent;
@@ -377,6 +383,55 @@ impl<M: Model> Shape<M> for Exists {
 
     fn finish(answer: Answer) -> Result<Self::Output> {
         answer.number().map(|number| number != 0)
+    }
+}
+
+fn of_values<T: Send + Sync + 'static>(values: Vec<T>) -> Payload {
+    Payload { empty: values.is_empty(), value: Arc::new(values) }
+}
+
+impl<M: Model, T: Value + Send + Sync + 'static> Shape<M> for Distinct<T> {
+    type Output = Cached<Vec<T>>;
+    const TABLE: &'static ShapeTable = &ShapeTable {
+        kind: 7,
+        word: "distinct",
+        fetch: Fetch::Distinct,
+        build: |loaded| {
+            let values = loaded.rows.into_iter().filter_map(|row| row.into_iter().next()).map(T::from_datum);
+            let values = values.collect::<std::result::Result<Vec<T>, _>>().map_err(|error| {
+                let table = M::SCHEMA.table;
+                Error::new(ErrorKind::Decode, format!("a column of table `{table}` {error}"))
+                    .with_source(error)
+            })?;
+            Ok(of_values(values))
+        },
+        codec: ValueCodec {
+            id: CodecId::Rows,
+            encode: |value| {
+                let values = value.downcast_ref::<Vec<T>>()?;
+                let mut out = Encoder::new();
+                out.row(&values.iter().map(Value::to_datum).collect::<Vec<_>>());
+                Some(out.into_bytes())
+            },
+            decode: |bytes| {
+                let mut input = Decoder::new(bytes);
+                let values = input.row()?;
+                let values =
+                    values.into_iter().map(T::from_datum).collect::<std::result::Result<Vec<T>, _>>();
+                input.rest().is_empty().then(|| values.ok().map(of_values)).flatten()
+            },
+            weigh: |value| {
+                value.downcast_ref::<Vec<T>>().map_or(0, |values| {
+                    let heap: usize = values.iter().map(Value::heap_bytes).sum();
+                    size_of::<Vec<T>>() + values.len() * size_of::<T>() + heap
+                })
+            },
+            tags: None,
+        },
+    };
+
+    fn finish(answer: Answer) -> Result<Self::Output> {
+        answer.cached()
     }
 }
 

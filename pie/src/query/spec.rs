@@ -156,6 +156,8 @@ pub(crate) struct Spec<'a> {
     pub(crate) limit: Option<u64>,
     pub(crate) offset: Option<u64>,
     pub(crate) options: Options,
+    /// The column whose values are asked for, instead of rows.
+    pub(crate) distinct: Option<usize>,
     /// The family of the key where it is not the table; escaped.
     pub(crate) family: Option<Box<str>>,
 }
@@ -194,6 +196,7 @@ impl<'a> Spec<'a> {
             limit: None,
             offset: None,
             options: Options::default(),
+            distinct: None,
             family: None,
         }
     }
@@ -209,6 +212,7 @@ impl<'a> Spec<'a> {
             limit: self.limit,
             offset: self.offset,
             options: self.options,
+            distinct: self.distinct,
             family: self.family,
         }
     }
@@ -276,6 +280,10 @@ impl<'a> Spec<'a> {
                 put_condition(&mut form, &condition);
             }
             full.extend_from_slice(&form);
+            if let Some(column) = self.distinct.and_then(|at| self.schema.columns.get(at)) {
+                full.push(0);
+                full.extend_from_slice(column.name.as_bytes());
+            }
             if shape.fetch.windowed() {
                 full.push(0);
                 push_window(&mut full, &self.order, self.limit, self.offset, |at| {
@@ -359,6 +367,10 @@ impl<'a> Spec<'a> {
         match fetch {
             Fetch::Rows => (plan, None),
             Fetch::Count => (bare(Ask::Count, &plan), None),
+            Fetch::Distinct => {
+                let ask = Ask::Distinct(self.distinct.unwrap_or_default());
+                (ReadPlan { ask, order: SmallVec::new(), ..plan }, None)
+            }
             Fetch::Exists => (bare(Ask::Exists, &plan), None),
             Fetch::Page => {
                 let total = bare(Ask::Count, &plan);
