@@ -4,10 +4,13 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use pie::cache::{BoxFuture, CacheLayer, Entry, Key, LayerUsage};
+use pie::cache::{BoxFuture, CacheLayer, Entry, Key, LayerUsage, Lookup, Peek};
 use pie::prelude::*;
-use pie::{Error, ErrorKind, Memory, Source};
+use pie::testing::{self, Fault, FaultyLayer, ManualClock, MapLayer};
+use pie::{CacheConfig, Error, ErrorKind, Memory, OnLayerDown, Source};
+use pie_tests::log::Log;
 
 #[derive(Debug, Clone, PartialEq, Model)]
 #[cached(ttl = "5m")]
@@ -129,4 +132,192 @@ async fn two_layers_of_one_name_are_refused() {
     let error = build.await.expect_err("refused");
     assert_eq!(error.kind(), ErrorKind::InvalidConfig);
     assert!(error.to_string().contains("`memory`"), "{error}");
+}
+
+/// Which call of a [`Jumpy`] layer panics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum At {
+    Peek,
+    GetBefore,
+    SetBefore,
+    Usage,
+    Visit,
+    Expire,
+}
+
+/// A layer that panics in one of its calls, before it gives a future.
+#[derive(Debug)]
+struct Jumpy(At, MapLayer);
+
+impl Jumpy {
+    fn jump(&self, at: At) {
+        assert!(self.0 != at, "a layer that panics at {at:?}");
+    }
+}
+
+impl CacheLayer for Jumpy {
+    fn name(&self) -> &'static str {
+        "jumpy"
+    }
+    fn peek(&self, key: Lookup<'_>) -> Peek {
+        self.jump(At::Peek);
+        if self.0 == At::GetBefore { Peek::Ask } else { self.1.peek(key) }
+    }
+    fn get<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, pie::Result<Option<Entry>>> {
+        self.jump(At::GetBefore);
+        self.1.get(key)
+    }
+    fn set<'a>(&'a self, key: &'a Key, entry: &'a Entry) -> BoxFuture<'a, pie::Result<()>> {
+        self.jump(At::SetBefore);
+        self.1.set(key, entry)
+    }
+    fn delete<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, pie::Result<()>> {
+        self.1.delete(key)
+    }
+    fn clear(&self) -> BoxFuture<'_, pie::Result<()>> {
+        self.1.clear()
+    }
+    fn visit(&self, each: &mut dyn FnMut(&Entry)) -> bool {
+        self.jump(At::Visit);
+        self.1.visit(each)
+    }
+    fn expire(&self, now: u64) {
+        self.jump(At::Expire);
+        self.1.expire(now);
+    }
+    fn usage(&self) -> LayerUsage {
+        self.jump(At::Usage);
+        self.1.usage()
+    }
+}
+
+#[tokio::test]
+async fn a_panic_in_any_call_counts_as_a_failure_of_the_layer() -> pie::Result<()> {
+    for at in [At::Peek, At::GetBefore, At::SetBefore, At::Usage, At::Visit, At::Expire] {
+        let clock = ManualClock::new();
+        let builder = Engine::builder().database("sqlite::memory:").clock(&clock);
+        let engine = builder.layer(Jumpy(at, MapLayer::new())).memory(Memory::default()).build().await?;
+        engine.create_tables::<(User,)>().await?;
+        User::insert(&engine, NewUser { name: "Ann".into() }).await?;
+        for _ in 0..3 {
+            assert_eq!(User::find_by_id(&engine, 1).required().await?.name, "Ann");
+        }
+        engine.cache().set("k:1", &1, Duration::from_secs(600)).await?;
+        engine.cache().delete_by_pattern("k:?").await?;
+        assert!(!engine.cache().exists("k:1").await?, "{at:?}");
+        clock.advance(Duration::from_secs(61));
+        User::find_by_id(&engine, 2).await?;
+        engine.cache().flush().await;
+        let stats = engine.cache().layers()[0].stats();
+        assert!(stats.panics >= 1 && stats.errors >= stats.panics, "{at:?}: {stats:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_entry_of_another_key_is_not_served_but_counted_and_named() -> pie::Result<()> {
+    let log = Log::start().await;
+    let layer = FaultyLayer::new();
+    let engine = Engine::builder().database("sqlite::memory:").layer(layer.clone()).build().await?;
+    engine.create_tables::<(User,)>().await?;
+    for name in ["Ann", "Bob"] {
+        User::insert(&engine, NewUser { name: name.into() }).await?;
+    }
+    User::find_by_id(&engine, 1).await?;
+    layer.set_fault(Fault::Lie);
+    for _ in 0..3 {
+        assert_eq!(User::find_by_id(&engine, 2).required().await?.name, "Bob");
+    }
+    assert_eq!(
+        User::find_by_ids(&engine, &[2, 1]).await?.iter().flatten().map(|user| user.id).collect::<Vec<_>>(),
+        [2, 1]
+    );
+    let stats = engine.cache().layers()[0].stats();
+    assert!(stats.errors >= 4, "{stats:?}");
+    let said = log.events().into_iter().filter(|event| event.contains("entry of another key"));
+    assert_eq!(said.filter(|event| event.contains("faulty")).count(), 1, "said once, with the layer's name");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_layer_that_hangs_is_waited_for_once_and_then_left_alone() -> pie::Result<()> {
+    let (layer, clock) = (FaultyLayer::new(), ManualClock::new());
+    let engine = Engine::builder()
+        .database("sqlite::memory:")
+        .layer(layer.clone())
+        .memory(Memory::default())
+        .config(CacheConfig { layer_timeout: Duration::from_millis(20), ..testing::config() })
+        .clock(&clock)
+        .build()
+        .await?;
+    engine.create_tables::<(User,)>().await?;
+    User::insert(&engine, NewUser { name: "Ann".into() }).await?;
+    layer.set_fault(Fault::Hang);
+    assert_eq!(User::find_by_id(&engine, 1).required().await?.source(), Source::Database);
+    let errors = || engine.cache().layers()[0].stats().errors;
+    assert_eq!(errors(), 1, "it was waited for once");
+    for id in [1, 2, 3, 1] {
+        User::find_by_id(&engine, id).await?;
+    }
+    assert_eq!(errors(), 1, "and not again within a second");
+    assert_eq!(User::find_by_id(&engine, 1).required().await?.source(), Source::Memory);
+    layer.set_fault(Fault::None);
+    clock.advance(Duration::from_secs(1));
+    User::find_by_id(&engine, 1).await?;
+    assert_eq!(
+        User::find_by_id(&engine, 1).required().await?.source(),
+        Source::Layer("faulty"),
+        "it is used again"
+    );
+    assert_eq!(errors(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_past_its_time_is_freed() -> pie::Result<()> {
+    let (map, clock) = (MapLayer::new(), ManualClock::new());
+    let builder = Engine::builder().database("sqlite::memory:").layer(map).memory(Memory::default());
+    let engine = builder.config(testing::config()).clock(&clock).build().await?;
+    let cache = engine.cache();
+    let keys = || cache.layers().iter().map(|layer| layer.stats().keys).collect::<Vec<_>>();
+    cache.set_many((0..1_000).map(|i| (format!("short:{i}"), i)), Duration::from_secs(30)).await?;
+    cache.set_many((0..10).map(|i| (format!("long:{i}"), i)), Duration::from_secs(600)).await?;
+    assert_eq!(keys(), [Some(1_010); 2]);
+    clock.advance(Duration::from_secs(60));
+    cache.set("one more", &1, Duration::from_secs(600)).await?;
+    cache.flush().await;
+    assert_eq!(keys(), [Some(11); 2]);
+    assert_eq!(cache.stats().evicted_keys, 0, "nothing was pushed out");
+    assert_eq!(cache.get_many::<u32, _>(&["long:3", "short:3"]).await?.iter().flatten().count(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn reads_that_insist_fail_alone() -> pie::Result<()> {
+    // The one that insists leads, and those who do not wait for it: they load for themselves.
+    let (layer, clock) = (FaultyLayer::new(), ManualClock::new());
+    let builder =
+        Engine::builder().database("sqlite::memory:").layer(layer.clone()).config(testing::config());
+    let engine = builder.clock(&clock).build().await?;
+    engine.create_tables::<(User,)>().await?;
+    User::insert(&engine, NewUser { name: "Ann".into() }).await?;
+    layer.set_fault(Fault::Fail);
+    let readers = (0..20).map(|i| {
+        let engine = engine.clone();
+        tokio::spawn(async move {
+            let ask = User::find_by_id(&engine, 1);
+            let ask = if i % 2 == 0 { ask.on_layer_down(OnLayerDown::Fail) } else { ask };
+            (i, ask.await)
+        })
+    });
+    for reader in readers.collect::<Vec<_>>() {
+        let (i, outcome) = reader.await.expect("no panic");
+        match outcome {
+            Ok(user) => assert!(user.is_some()),
+            Err(error) => assert!(i % 2 == 0 && error.kind() == ErrorKind::Layer, "{i}: {error}"),
+        }
+    }
+    layer.set_fault(Fault::None);
+    assert!(User::find_by_id(&engine, 1).on_layer_down(OnLayerDown::Fail).await?.is_some());
+    Ok(())
 }

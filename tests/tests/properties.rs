@@ -244,6 +244,9 @@ proptest! {
                     assert_eq!(exists, !expected.is_empty(), "{node:?}");
                 }
                 let limited = Item::query(&engine).filter(filter(node)).order_by(Item::ID.desc()).limit(3).offset(1).await.expect("reads");
+                let kinds = Item::query(&engine).filter(filter(node)).distinct(Item::KIND).await.expect("reads");
+                let distinct: std::collections::BTreeSet<&Option<String>> = expected.iter().map(|item| &item.kind).collect();
+                assert_eq!(kinds.iter().collect::<Vec<_>>(), distinct.into_iter().collect::<Vec<_>>(), "{node:?}");
                 let backwards: Vec<&Item> = expected.iter().rev().skip(1).take(3).copied().collect();
                 assert_eq!(limited.iter().collect::<Vec<_>>(), backwards);
             }
@@ -321,11 +324,14 @@ async fn agree(engine: &Engine, nodes: &[Node], codes: &[String]) {
         same!(Item::find_by_code(engine, code));
         same!(Item::list_by_kind(engine, code).order_by(Item::ID.asc()));
         same!(Item::list_by_kind(engine, code).count());
+        same!(Item::list_by_kind(engine, code).distinct(Item::NUMBER));
+        same!(Item::list_by_kind(engine, code).named("by_hand").order_by(Item::ID.asc()));
         same!(Item::list_by_kind_and_flag(engine, code, true).order_by(Item::ID.desc()).limit(2));
     }
     same!(Item::list_by_kind(engine, None).order_by(Item::ID.asc()));
     same!(Item::list_by_kind_and_flag(engine, None, false).exists());
     same!(Item::query(engine).count());
+    same!(Item::query(engine).distinct(Item::KIND));
     for node in nodes {
         same!(Item::query(engine).filter(filter(node)).order_by(Item::ID.asc()));
         same!(Item::query(engine).filter(filter(node)).order_by(Item::ID.asc()).page(1, 3));
