@@ -171,10 +171,7 @@ async fn main() -> pie::Result<()> {
     show("again").await?;
     Country::update_by_id(db, "JP").name("Japan").await?;
 
-    println!("\n{}", engine.cache().stats());
-    for layer in engine.cache().layers() {
-        println!("{}", layer.stats());
-    }
+    println!("\n{}", engine.cache().report());
     engine.close().await;
     Ok(())
 }
