@@ -24,7 +24,7 @@ pub(crate) mod tracker;
 
 pub use entry::Entry;
 pub use fence::{Fence, FenceBuilder};
-pub use groups::{GroupKind, GroupStats};
+pub use groups::{GroupKind, GroupStats, Holding};
 pub use inbox::Inbox;
 pub use key::{Key, Lookup};
 pub use latency::Latency;

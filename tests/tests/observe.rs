@@ -75,6 +75,29 @@ async fn each_model_is_counted_by_itself_and_the_sum_is_the_engines() -> pie::Re
 }
 
 #[tokio::test]
+async fn what_fills_the_memory_is_told_by_model() -> pie::Result<()> {
+    let (engine, _gate, clock) = gated().await;
+    User::find_by_id(&engine, 1).await?;
+    User::find_by_id(&engine, 9).await?;
+    User::query(&engine).await?;
+    Order::find_by_id(&engine, 1).await?;
+    let large = "x".repeat(10_000);
+    engine.cache().set("k", &large, Duration::from_secs(60)).await?;
+    let held = || {
+        let held = engine.cache().holdings().into_iter();
+        held.map(|held| (held.layer, held.name, held.keys, held.dead)).collect::<Vec<_>>()
+    };
+    let users = ("memory", "User", 3, 0);
+    assert_eq!(held(), [("memory", "by hand", 1, 0), users, ("memory", "Order", 1, 0)], "the largest first");
+    let size: u64 = engine.cache().holdings().iter().map(|held| held.size).sum();
+    assert_eq!(size, engine.cache().stats().size);
+    Order::delete_by_id(&engine, 1).await?;
+    clock.advance(Duration::from_secs(61));
+    assert_eq!(held(), [("memory", "by hand", 1, 1), ("memory", "User", 3, 1), ("memory", "Order", 1, 1)]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn joins_and_times_are_counted() -> pie::Result<()> {
     let (engine, gate, _clock) = gated().await;
     gate.close();

@@ -10,6 +10,7 @@ mod lock;
 mod store;
 mod walk;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -22,7 +23,7 @@ pub(crate) use lock::{Locked, Locking};
 
 use super::entry::{Entry, Payload, ValueCodec};
 use super::flights::Flights;
-use super::groups::{Group, GroupId, Groups};
+use super::groups::{Group, GroupId, Groups, Holding};
 use super::inbox::Inbox;
 use super::key::{Key, Lookup};
 use super::layer::{BoxFuture, CacheLayer, Peek, SharedLayer};
@@ -558,6 +559,32 @@ impl Chain {
             groups: self.groups.all().map(Group::stats).collect(),
             messages: self.message_stats(),
         }
+    }
+
+    /// What the layers of this process hold, by whom it is for, the largest first.
+    pub(crate) fn holdings(&self) -> Vec<Holding> {
+        let now = self.clock.steady();
+        let mut all: Vec<Holding> = Vec::new();
+        for level in self.levels().iter().filter(|level| level.layer.shared().is_none()) {
+            let layer = level.layer.name();
+            let mut found: BTreeMap<(&'static str, &'static str), Holding> = BTreeMap::new();
+            level.at_once("visit", |visited| {
+                visited.visit(&mut |entry| {
+                    let group = self.groups.of(entry.group());
+                    let (name, kind) = (group.name(), group.kind());
+                    let empty = Holding { layer, name, kind, keys: 0, size: 0, dead: 0 };
+                    let holding = found.entry((name, kind.as_str())).or_insert(empty);
+                    holding.keys += 1;
+                    holding.size += u64::from(entry.weight());
+                    holding.dead +=
+                        u64::from(entry.keep_until() <= now || !self.stamps.holds(entry.snapshot()));
+                })
+            });
+            let mut found: Vec<Holding> = found.into_values().collect();
+            found.sort_by_key(|holding| std::cmp::Reverse(holding.size));
+            all.extend(found);
+        }
+        all
     }
 
     pub(crate) fn message_stats(&self) -> MessageStats {

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
+use super::groups::GroupId;
 use super::key::{Key, Lookup};
 use super::stamps::{Snapshot, StampName};
 use crate::codec::CodecId;
@@ -55,6 +56,7 @@ struct Inner {
     full: Box<[u8]>,
     /// The name of the key itself.
     name: StampName,
+    group: &'static GroupId,
     payload: Payload,
     codec: &'static ValueCodec,
     encoded: OnceLock<Option<Bytes>>,
@@ -81,7 +83,7 @@ impl Entry {
     const OVERHEAD: usize = 320;
 
     pub(crate) fn new(
-        (key, name): (&Key, &StampName),
+        (key, name, group): (&Key, &StampName, &'static GroupId),
         payload: Payload,
         codec: &'static ValueCodec,
         encoded: Option<Bytes>,
@@ -104,6 +106,7 @@ impl Entry {
         Self(Arc::new(Inner {
             full,
             name: name.clone(),
+            group,
             payload,
             codec,
             encoded: cell,
@@ -139,6 +142,10 @@ impl Entry {
     #[must_use]
     pub fn name(&self) -> &StampName {
         &self.0.name
+    }
+
+    pub(crate) fn group(&self) -> &'static GroupId {
+        self.0.group
     }
 
     /// Takes on to load the value anew; `false` where another took it on, less than `hold` milliseconds ago.

@@ -128,6 +128,10 @@ impl Group {
         self.id.name
     }
 
+    pub(crate) fn kind(&self) -> GroupKind {
+        self.id.kind
+    }
+
     /// Counts a load that did not fail.
     pub(crate) fn loaded(&self, time: Duration) {
         self.load_times.record(time);
@@ -215,6 +219,24 @@ pub struct GroupStats {
     pub oversized: u64,
     /// How long loads took that did not fail.
     pub load_latency: Latency,
+}
+
+/// What the layers of this process hold for one model, one cached function, or the values by hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Holding {
+    /// The name of the layer.
+    pub layer: &'static str,
+    /// The model's or the function's name.
+    pub name: &'static str,
+    /// Which of them it is.
+    pub kind: GroupKind,
+    /// How many entries.
+    pub keys: u64,
+    /// How many bytes they take, about.
+    pub size: u64,
+    /// How many of the entries were invalidated, or are past their time, and wait to be replaced or freed.
+    pub dead: u64,
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use super::chain::{Chain, Found, Item, Ticket, Which};
 use super::fence::FenceBuilder;
 use super::gate::Gate;
 use super::glob;
-use super::groups::{GroupId, GroupStats, MANUAL};
+use super::groups::{GroupId, GroupStats, Holding, MANUAL};
 use super::manual;
 use super::rules::{Limits, Rules};
 use super::stamps::StampName;
@@ -421,6 +421,30 @@ impl Cache {
     #[must_use]
     pub fn report(&self) -> Report {
         self.chain.report()
+    }
+
+    /// What the layers of this process hold, for each model, cached function, and the values by hand; the largest first within
+    /// each layer. Layers that cannot show their entries are left out. Walks over every entry: for a look now and then, not
+    /// for every scrape.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use pie::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> pie::Result<()> {
+    /// # let engine = Engine::builder().database("sqlite::memory:").build().await?;
+    /// engine.cache().set("answer", &42, std::time::Duration::from_secs(60)).await?;
+    /// for holding in engine.cache().holdings() {
+    ///     println!("{}: {} has {} keys, {} bytes", holding.layer, holding.name, holding.keys, holding.size);
+    /// }
+    /// # assert_eq!(engine.cache().holdings()[0].keys, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn holdings(&self) -> Vec<Holding> {
+        self.chain.holdings()
     }
 
     pub(crate) fn group_stats(&self, id: &'static GroupId) -> GroupStats {

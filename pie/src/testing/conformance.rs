@@ -141,7 +141,7 @@ impl Maker {
         let until = self.now + lives;
         let times = Times { loaded_at: self.now, deadline: until, keep_until: until };
         let snapshot = self.chain.stamps.snapshot(&item.names);
-        Entry::new((&item.key, item.name()), payload, item.codec, None, times, snapshot)
+        Entry::new((&item.key, item.name(), item.group), payload, item.codec, None, times, snapshot)
     }
 }
 

@@ -40,7 +40,8 @@ impl Chain {
             } else {
                 ticket.snapshot.clone()
             };
-            let entry = Entry::new((&item.key, item.name()), payload, item.codec, None, times, snapshot);
+            let entry =
+                Entry::new((&item.key, item.name(), item.group), payload, item.codec, None, times, snapshot);
             // What was invalidated meanwhile is not worth the place of what is valid.
             if self.stamps.holds(entry.snapshot()) {
                 pause!();

@@ -250,6 +250,13 @@ impl Chain {
         } else {
             snapshot.clone()
         };
-        Some(Entry::new((&item.key, item.name()), payload, item.codec, Some(body), times, snapshot))
+        Some(Entry::new(
+            (&item.key, item.name(), item.group),
+            payload,
+            item.codec,
+            Some(body),
+            times,
+            snapshot,
+        ))
     }
 }
