@@ -188,3 +188,14 @@ async fn queries_that_are_too_large_are_refused() -> pie::Result<()> {
     engine.cache().delete_by_tags([] as [&str; 0]).await?;
     Ok(())
 }
+
+#[tokio::test]
+async fn a_pool_of_ones_own_without_regular_expressions_says_so() -> pie::Result<()> {
+    let pool = sqlx::SqlitePool::connect("sqlite::memory:").await.expect("opens");
+    let engine = Engine::builder().database(pool).build().await?;
+    engine.create_tables::<(User,)>().await?;
+    let error = User::query(&engine).filter(User::EMAIL.matches_regex("^a")).await.expect_err("none there");
+    assert_eq!(error.kind(), ErrorKind::InvalidQuery);
+    assert!(error.to_string().contains("feature `regex`"), "{error}");
+    Ok(())
+}

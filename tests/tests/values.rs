@@ -235,3 +235,26 @@ async fn what_sqlite_cannot_hold_is_refused_by_name() -> pie::Result<()> {
     assert_eq!(Thing::query(&engine).count().await?, 0);
     Ok(())
 }
+
+#[tokio::test]
+async fn distinct_values_are_told_apart_byte_by_byte_whatever_the_collation() -> pie::Result<()> {
+    #[derive(Debug, Clone, Model)]
+    #[cached(ttl = "5m")]
+    #[pie(table = "words")]
+    struct Word {
+        #[pie(id, auto)]
+        id: i64,
+        text: Option<String>,
+    }
+    let engine = Engine::builder().database("sqlite::memory:").build().await?;
+    engine.sql("CREATE TABLE words (id INTEGER PRIMARY KEY, text TEXT COLLATE NOCASE)").execute().await?;
+    let words = [Some("b"), Some("B"), None, Some("a"), Some("b"), None];
+    Word::insert_many(&engine, words.map(|text| NewWord { text: text.map(str::to_owned) })).await?;
+    let wanted = [None, Some("B"), Some("a"), Some("b")].map(|text| text.map(str::to_owned));
+    for _ in 0..2 {
+        assert_eq!(*Word::query(&engine).distinct(Word::TEXT).await?, wanted);
+    }
+    assert_eq!(*Word::query(&engine).offset(1).limit(2).distinct(Word::TEXT).await?, wanted[1..3]);
+    assert_eq!(*Word::query(&engine).distinct(Word::ID).await?, [1, 2, 3, 4, 5, 6]);
+    Ok(())
+}

@@ -95,6 +95,7 @@ async fn row_85_methods_of_queries() -> pie::Result<()> {
     assert!(all().filter(User::EMAIL.eq("ann@x.org")).one().await?.is_some());
     assert_eq!(all().order_by(User::ID.asc()).page(2, 2).await?.rows.len(), 1);
     assert_eq!(*all().distinct(User::STATUS).await?, ["active", "away"]);
+    assert_eq!(*all().distinct(User::AGE).await?, [17, 31, 45], "another column is another key");
     assert_eq!(*all().filter(User::AGE.gt(18)).limit(1).distinct(User::AGE).await?, [31]);
     // Insert, InsertMany, Update, FindOneAndUpdate, FindOneAndReplace, Upsert, Delete.
     let new = |email: &str| NewUser { email: email.into(), status: "new".into(), age: 1 };
