@@ -1,36 +1,35 @@
-//! The layers of an engine and what holds for all of them: validity, versions, set-up, statistics. Asking (`walk`), storing
-//! (`store`), ending (`invalidate`) and the lock of a load (`lock`) are rooms of their own.
+//! The layers of an engine and what holds for all of them: validity, versions, set-up. One layer (`level`), asking (`walk`),
+//! storing (`store`), ending (`invalidate`), the lock of a load (`lock`) and counting (`count`) are rooms of their own.
 //!
 //! The order of steps is what keeps stale values out (section 5 of the design): local versions and shared tokens are read
 //! *before* a load begins; an entry is stored under those; an invalidation removes the tokens first and counts the local
 //! versions up last. Every future here is safe to drop at any await.
 
+mod count;
 mod invalidate;
+mod level;
 mod lock;
 mod store;
 mod walk;
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use futures_util::FutureExt;
-
+use level::Level;
 pub(crate) use lock::{Locked, Locking};
 
 use super::entry::{Entry, Payload, ValueCodec};
 use super::flights::Flights;
-use super::groups::{Group, GroupId, Groups, Holding};
+use super::groups::{Group, GroupId, Groups};
 use super::inbox::Inbox;
 use super::key::{Key, Lookup};
-use super::layer::{BoxFuture, CacheLayer, Peek, SharedLayer};
+use super::layer::{CacheLayer, Peek, SharedLayer};
 use super::open::{Open, OpenNames};
 use super::rules::{Limits, Rules};
 use super::stamps::{Snapshot, StampName, Stamps};
-use super::stats::{CacheStats, Counter, LayerCounters, LayerStats, MessageCounters, MessageStats, Report};
+use super::stats::{Counter, MessageCounters};
 use super::tracker::Tracker;
 use crate::clock::Clock;
 use crate::codec::Token;
@@ -126,67 +125,6 @@ pub(crate) enum Which {
     Shared,
     /// Only shared ones, and not for the value, but for the tokens.
     Tokens,
-}
-
-struct Level {
-    layer: Arc<dyn CacheLayer>,
-    counters: LayerCounters,
-    /// Until when the layer is left alone, on the steady clock, because it did not answer in time.
-    resting_until: AtomicU64,
-    strange_said: AtomicBool,
-}
-
-impl Level {
-    fn new(layer: Arc<dyn CacheLayer>) -> Self {
-        let counters = LayerCounters::default();
-        Self { layer, counters, resting_until: AtomicU64::new(0), strange_said: AtomicBool::new(false) }
-    }
-
-    /// Whether the layer is left alone for now.
-    fn rests(&self, now: u64) -> bool {
-        self.resting_until.load(Ordering::Relaxed) > now
-    }
-
-    fn failed(&self, what: &'static str, how: &dyn fmt::Display) {
-        let layer = self.layer.name();
-        tracing::debug!(layer, what, error = %how, "a cache layer failed");
-        self.counters.errors.add(1);
-    }
-
-    fn panicked(&self, what: &'static str) {
-        let layer = self.layer.name();
-        tracing::error!(layer, what, "a cache layer panicked; it counts as failed");
-        self.counters.errors.add(1);
-        self.counters.panics.add(1);
-    }
-
-    /// The layer gave the entry of another key.
-    fn strange(&self) {
-        self.counters.errors.add(1);
-        if !self.strange_said.swap(true, Ordering::Relaxed) {
-            let layer = self.layer.name();
-            tracing::error!(
-                layer,
-                "a cache layer gave the entry of another key; it is not served, and this is said once"
-            );
-        }
-    }
-
-    /// Runs a call that does not wait; a panic is counted and gives `None`.
-    fn at_once<T>(&self, what: &'static str, call: impl FnOnce(&dyn CacheLayer) -> T) -> Option<T> {
-        match std::panic::catch_unwind(AssertUnwindSafe(|| call(&*self.layer))) {
-            Ok(value) => Some(value),
-            Err(_) => {
-                self.panicked(what);
-                None
-            }
-        }
-    }
-
-    fn stats(&self) -> LayerStats {
-        let usage = self.at_once("usage", CacheLayer::usage).unwrap_or_default();
-        LayerStats::of(self.layer.name(), self.layer.source(), &self.counters, usage)
-    }
 }
 
 /// All layers of an engine, in order.
@@ -429,51 +367,6 @@ impl Chain {
         if claimed { Peeked::Aging(found) } else { Peeked::Hit(found) }
     }
 
-    /// Runs a call of a layer. A failure or a panic is counted and gives `None`: it is never the result of a query.
-    async fn guarded<'l, T>(
-        level: &'l Level,
-        what: &'static str,
-        call: impl FnOnce(&'l dyn CacheLayer) -> BoxFuture<'l, Result<T>>,
-    ) -> Option<T> {
-        let call = level.at_once(what, move |_| call(&*level.layer))?;
-        match AssertUnwindSafe(call).catch_unwind().await {
-            Ok(Ok(value)) => return Some(value),
-            Ok(Err(error)) => level.failed(what, &error),
-            Err(_) => level.panicked(what),
-        }
-        None
-    }
-
-    /// Runs a call of a layer in this process, which is waited for a limited time, and left alone for a second when that was
-    /// not enough.
-    async fn limited<'l, T>(
-        &self,
-        level: &'l Level,
-        what: &'static str,
-        call: impl FnOnce(&'l dyn CacheLayer) -> BoxFuture<'l, Result<T>>,
-    ) -> Option<T> {
-        /// In milliseconds.
-        const REST: u64 = 1_000;
-        if level.rests(self.clock.steady()) {
-            return None;
-        }
-        let call = Self::guarded(level, what, call);
-        let Some(limit) = self.config.layer_timeout else { return call.await };
-        let answer = task::timeout(limit, call).await;
-        if answer.is_none() {
-            let layer = level.layer.name();
-            tracing::warn!(
-                layer,
-                what,
-                ?limit,
-                "a cache layer did not answer in time; it is left alone for a second"
-            );
-            level.counters.errors.add(1);
-            level.resting_until.store(self.clock.steady().saturating_add(REST), Ordering::Relaxed);
-        }
-        answer.flatten()
-    }
-
     /// Takes the local versions that a load beginning now is stored under.
     pub(crate) fn ticket(&self, item: &Item) -> Ticket {
         // First: a pattern that comes from here on finds the name.
@@ -545,64 +438,5 @@ impl Chain {
         self.look(|levels| {
             levels.iter().filter_map(|level| level.layer.shared()).for_each(SharedLayer::close);
         });
-    }
-
-    pub(crate) fn stats(&self) -> CacheStats {
-        CacheStats::of(&self.groups, &self.all_layer_stats(), self.invalidations.get())
-    }
-
-    pub(crate) fn report(&self) -> Report {
-        let layers = self.all_layer_stats();
-        Report {
-            stats: CacheStats::of(&self.groups, &layers, self.invalidations.get()),
-            layers,
-            groups: self.groups.all().map(Group::stats).collect(),
-            messages: self.message_stats(),
-        }
-    }
-
-    /// What the layers of this process hold, by whom it is for, the largest first.
-    pub(crate) fn holdings(&self) -> Vec<Holding> {
-        let now = self.clock.steady();
-        let mut all: Vec<Holding> = Vec::new();
-        for level in self.levels().iter().filter(|level| level.layer.shared().is_none()) {
-            let layer = level.layer.name();
-            let mut found: BTreeMap<(&'static str, &'static str), Holding> = BTreeMap::new();
-            level.at_once("visit", |visited| {
-                visited.visit(&mut |entry| {
-                    let group = self.groups.of(entry.group());
-                    let (name, kind) = (group.name(), group.kind());
-                    let empty = Holding { layer, name, kind, keys: 0, size: 0, dead: 0 };
-                    let holding = found.entry((name, kind.as_str())).or_insert(empty);
-                    holding.keys += 1;
-                    holding.size += u64::from(entry.weight());
-                    holding.dead +=
-                        u64::from(entry.keep_until() <= now || !self.stamps.holds(entry.snapshot()));
-                })
-            });
-            let mut found: Vec<Holding> = found.into_values().collect();
-            found.sort_by_key(|holding| std::cmp::Reverse(holding.size));
-            all.extend(found);
-        }
-        all
-    }
-
-    pub(crate) fn message_stats(&self) -> MessageStats {
-        let unsent = self.look(|levels| {
-            levels.iter().filter_map(|level| level.layer.shared()).map(SharedLayer::unsent).sum()
-        });
-        MessageStats::of(&self.messages, self.is_attached(), unsent)
-    }
-
-    pub(crate) fn layer_count(&self) -> usize {
-        self.look(<[Level]>::len)
-    }
-
-    fn all_layer_stats(&self) -> Vec<LayerStats> {
-        self.look(|levels| levels.iter().map(Level::stats).collect())
-    }
-
-    pub(crate) fn layer_stats(&self, at: usize) -> Option<LayerStats> {
-        self.look(|levels| levels.get(at).map(Level::stats))
     }
 }
