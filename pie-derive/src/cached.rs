@@ -1,4 +1,4 @@
-//! `#[cached(...)]` on a struct: hands its settings to `#[derive(Model)]`, above or below it.
+//! `#[cached(...)]`: functions are another room's; on a struct it hands its settings to `#[derive(Model)]`, above or below it.
 //!
 //! Above the derive, the attribute runs first: it puts itself behind the derive as `#[pie(cached(...))]`. Below, the derive
 //! has read it already, and what is left to do is to make sure that there was one.
@@ -26,22 +26,23 @@ pub(crate) fn attribute(arguments: &TokenStream, item: &TokenStream) -> TokenStr
             item.into_token_stream()
         }
         Ok(Item::Struct(item)) => behind_the_derive(&item),
+        Ok(Item::Fn(item)) => crate::function::cached(arguments.clone(), item),
         Ok(other) => {
             let what = match &other {
-                Item::Fn(_) => "a function",
                 Item::Impl(_) => "an impl block",
                 Item::Enum(_) => "an enum",
                 Item::Trait(_) => "a trait",
                 _ => "this item",
             };
-            let message =
-                format!("`#[cached]` does not go on {what}: write it on a struct with `#[derive(Model)]`");
+            let message = format!(
+                "`#[cached]` does not go on {what}: write it on a struct with `#[derive(Model)]`, or on an `async` function"
+            );
             let error = syn::Error::new(proc_macro2::Span::call_site(), message).to_compile_error();
             quote!(#item #error)
         }
         // Not an item at all, or one with a mistake that the compiler tells better.
         Err(_) => {
-            let message = "`#[cached]` goes on a struct with `#[derive(Model)]`";
+            let message = "`#[cached]` goes on a struct with `#[derive(Model)]`, or on an `async` function";
             let error = syn::Error::new(proc_macro2::Span::call_site(), message).to_compile_error();
             quote!(#item #error)
         }

@@ -4,8 +4,10 @@
 //! `expand` (data to tokens, which cannot fail). All mistakes of one item are reported together, and what could be
 //! understood of it is still expanded, so that one mistake is one message.
 
+mod cache_key;
 mod cached;
 mod common;
+mod function;
 mod model;
 mod value;
 
@@ -26,8 +28,20 @@ pub fn derive_value(input: TokenStream) -> TokenStream {
     value::derive(input.into()).into()
 }
 
-/// Says how a model is cached; documented at `pie::cached`.
+/// Makes a struct or an enum an argument of cached functions; documented at `pie::CacheKey`.
+#[proc_macro_derive(CacheKey, attributes(pie))]
+pub fn derive_cache_key(input: TokenStream) -> TokenStream {
+    cache_key::derive(input.into()).into()
+}
+
+/// Says how a model or a function is cached; documented at `pie::cached`.
 #[proc_macro_attribute]
 pub fn cached(arguments: TokenStream, item: TokenStream) -> TokenStream {
     cached::attribute(&arguments.into(), &item.into()).into()
+}
+
+/// Says what a function makes wrong in the cache; documented at `pie::invalidates`.
+#[proc_macro_attribute]
+pub fn invalidates(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    function::invalidates(arguments.into(), item.into()).into()
 }

@@ -26,6 +26,8 @@ pub enum CodecId {
     Rows = 1,
     /// JSON of a value that a program set by hand.
     Json = 2,
+    /// JSON of what a cached function returned.
+    Function = 3,
 }
 
 /// A random number that stands for one version of a stamp in a shared layer.

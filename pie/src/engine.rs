@@ -31,7 +31,7 @@ use crate::clock::millis;
 use crate::database::Database;
 use crate::database::counted::Counted;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Model, Schema};
+use crate::model::{Model, Policy, Schema};
 use crate::plan::text::{Text, push_escaped};
 use crate::query::raw::Sql;
 use crate::query::spec::{Effective, Options, defaults};
@@ -156,11 +156,21 @@ impl Engine {
 
     /// Runs a load of this model when it is its turn.
     pub(crate) async fn in_turn<T>(&self, schema: &'static Schema, load: impl Future<Output = T>) -> T {
-        let of_model = match schema.policy.max_loads {
+        self.in_turn_of(schema.model, schema.policy.max_loads, load).await
+    }
+
+    /// Runs a load of the model or function of this name, of which so many may run at once.
+    pub(crate) async fn in_turn_of<T>(
+        &self,
+        name: &'static str,
+        max_loads: Option<u32>,
+        load: impl Future<Output = T>,
+    ) -> T {
+        let of_model = match max_loads {
             None => Gate::default(),
             Some(loads) => {
                 let mut gates = self.core.gates.lock().unwrap_or_else(PoisonError::into_inner);
-                gates.entry(schema.model).or_insert_with(|| Gate::new(usize::try_from(loads).ok())).clone()
+                gates.entry(name).or_insert_with(|| Gate::new(usize::try_from(loads).ok())).clone()
             }
         };
         // The model's first: who waits for it keeps no other model waiting.
@@ -324,8 +334,13 @@ impl Engine {
 
     /// The policy of a query.
     pub(crate) fn policy(&self, options: &Options, schema: &Schema) -> Effective {
+        self.policy_of(options, &schema.policy)
+    }
+
+    /// The policy of a call whose own settings are these.
+    pub(crate) fn policy_of(&self, options: &Options, policy: &Policy) -> Effective {
         let switched_on = self.core.chain.is_enabled();
-        Effective::of(options, schema, (&self.core.config, switched_on), &self.core.defaults)
+        Effective::of(options, policy, (&self.core.config, switched_on), &self.core.defaults)
     }
 
     pub(crate) fn scope(&self) -> &str {

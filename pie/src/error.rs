@@ -118,6 +118,8 @@ struct Inner {
     column: Option<Cow<'static, str>>,
     query: Option<Cow<'static, str>>,
     source: Option<Source>,
+    /// The error of a cached function, for those who waited for the same load.
+    carried: Option<Arc<dyn std::any::Any + Send + Sync>>,
 }
 
 /// Why a call failed: a [kind](ErrorKind), a sentence, and the model, column and query it is about.
@@ -153,6 +155,7 @@ impl Error {
             column: None,
             query: None,
             source: None,
+            carried: None,
         }))
     }
 
@@ -188,6 +191,18 @@ impl Error {
             Arc::make_mut(&mut self.0).query = Some(query.into());
         }
         self
+    }
+
+    /// The same error, with a program's own in it.
+    #[must_use]
+    pub(crate) fn carrying(mut self, error: Option<Arc<dyn std::any::Any + Send + Sync>>) -> Self {
+        Arc::make_mut(&mut self.0).carried = error;
+        self
+    }
+
+    /// A program's own error.
+    pub(crate) fn carried(&self) -> Option<&(dyn std::any::Any + Send + Sync)> {
+        self.0.carried.as_deref()
     }
 
     /// What went wrong.

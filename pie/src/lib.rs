@@ -12,6 +12,7 @@ pub mod codec;
 pub mod database;
 mod engine;
 mod error;
+mod function;
 mod human;
 mod layers;
 pub mod model;
@@ -30,6 +31,7 @@ pub use engine::{
     Warm, WarmedQuery, Warmup, WarmupOutcome, WarmupProgress, WarmupReport,
 };
 pub use error::{Error, ErrorKind, Result};
+pub use function::{CacheKey, KeyWriter, install};
 #[cfg(feature = "redis")]
 pub use layers::{IntoRedisConfig, RedisConfig, RedisLayer};
 pub use layers::{Memory, MemoryConfig};
@@ -37,12 +39,16 @@ pub use model::{Column, Model, Value};
 pub use plan::filter::Filter;
 pub use query::{Cached, Handle, Page, Query, Source};
 
+#[doc = include_str!("../docs/cache_key.md")]
+pub use pie_derive::CacheKey;
 #[doc = include_str!("../docs/model.md")]
 pub use pie_derive::Model;
 #[doc = include_str!("../docs/value.md")]
 pub use pie_derive::Value;
 #[doc = include_str!("../docs/cached.md")]
 pub use pie_derive::cached;
+#[doc = include_str!("../docs/invalidates.md")]
+pub use pie_derive::invalidates;
 
 /// The README's code compiles and runs.
 #[cfg(doctest)]

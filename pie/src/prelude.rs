@@ -1,3 +1,3 @@
 //! What most files need: `use pie::prelude::*;`.
 
-pub use crate::{Cached, Engine, Model, Tx, cached};
+pub use crate::{Cached, Engine, Model, Tx, cached, invalidates};

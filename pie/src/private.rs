@@ -1,18 +1,25 @@
 //! What generated code names, and nothing else does. Not part of the public interface: it changes without notice.
 
+pub use std::any::type_name;
+pub use std::boxed::Box;
 pub use std::convert::From;
 pub use std::default::Default;
 pub use std::fmt;
 pub use std::future::IntoFuture;
 pub use std::iter::{IntoIterator, Iterator};
 pub use std::option::Option;
-pub use std::primitive::{u64, usize};
+pub use std::primitive::{bool, str, u64, usize};
 pub use std::result::Result::{self, Err, Ok};
 pub use std::string::String;
 pub use std::vec::Vec;
+pub use std::{concat, module_path};
 
 pub use crate::cache::groups::GroupId;
 pub use crate::error::Error;
+pub use crate::function::{
+    AloneFallback, CacheKey, Call, Function, Invalidation, KeyWriter, OuterFallback, Template, WrapFallback,
+    installed, probe,
+};
 pub use crate::model::fingerprint::{fingerprint, row_fingerprint};
 pub use crate::model::{
     Arg, Column, ColumnDef, ColumnType, Datum, Index, Json, Model, NewRow, NotNull, Policy, RowReader,

@@ -73,6 +73,14 @@ impl sealed::Sealed for Tx {
 impl Handle for Tx {}
 
 #[expect(private_interfaces, reason = "only this crate calls it")]
+impl<H: Handle + ?Sized> sealed::Sealed for &H {
+    fn target(&self) -> Target<'_> {
+        (**self).target()
+    }
+}
+impl<H: Handle + ?Sized> Handle for &H {}
+
+#[expect(private_interfaces, reason = "only this crate calls it")]
 impl<H: Handle + Send> sealed::Sealed for std::sync::Arc<H> {
     fn target(&self) -> Target<'_> {
         (**self).target()

@@ -32,6 +32,11 @@ impl Errors {
         }
     }
 
+    /// Whether there is any.
+    pub(crate) fn is_some(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// All mistakes as `compile_error!`s; empty tokens without any.
     pub(crate) fn into_tokens(self) -> TokenStream {
         self.0.map(|error| error.to_compile_error()).unwrap_or_default()

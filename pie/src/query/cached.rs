@@ -110,6 +110,13 @@ impl<T> Cached<T> {
     }
 }
 
+/// A value of the program's own, as if it came from the database just now.
+impl<T> From<T> for Cached<T> {
+    fn from(value: T) -> Self {
+        Self::new(Arc::new(value), Source::Database, 0)
+    }
+}
+
 impl<T: Clone> Cached<T> {
     /// A value of your own; copied if the cache or another answer still holds it.
     #[must_use]

@@ -79,11 +79,10 @@ impl Effective {
     /// once by [`defaults`].
     pub(crate) fn of(
         options: &Options,
-        schema: &Schema,
+        policy: &Policy,
         (config, switched_on): (&CacheConfig, bool),
         defaults: &Rules,
     ) -> Self {
-        let policy = &schema.policy;
         let ttl = options.ttl.or(policy.ttl).unwrap_or(config.default_ttl);
         let jitter = match options.jitter.or(policy.jitter) {
             Some(jitter) => jitter,

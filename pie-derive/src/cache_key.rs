@@ -1,0 +1,74 @@
+//! `#[derive(CacheKey)]`: the fields of a struct or of an enum's variants, as parts of a key.
+
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote};
+use syn::{Data, DeriveInput, Fields, parse_quote};
+
+use crate::common::attributes::entries;
+use crate::common::crate_path::library;
+use crate::common::errors::Errors;
+
+/// The pattern that binds the fields, and their names.
+fn bound(fields: &Fields) -> (TokenStream, Vec<syn::Ident>) {
+    match fields {
+        Fields::Named(named) => {
+            let idents: Vec<_> = named.named.iter().filter_map(|field| field.ident.clone()).collect();
+            let names: Vec<_> = (0..idents.len()).map(|i| format_ident!("field_{i}")).collect();
+            (quote!({ #(#idents: #names),* }), names)
+        }
+        Fields::Unnamed(unnamed) => {
+            let names: Vec<_> = (0..unnamed.unnamed.len()).map(|i| format_ident!("field_{i}")).collect();
+            (quote!((#(#names),*)), names)
+        }
+        Fields::Unit => (quote!(), Vec::new()),
+    }
+}
+
+pub(crate) fn derive(input: TokenStream) -> TokenStream {
+    let mut errors = Errors::default();
+    let Some(mut input) = errors.keep(syn::parse2::<DeriveInput>(input)) else { return errors.into_tokens() };
+    let list = entries(&input.attrs, "pie", &mut errors);
+    let library = library(&list, &mut errors);
+    let p = quote!(#library::__private);
+    let arms: Vec<TokenStream> = match &input.data {
+        Data::Struct(data) => {
+            let (pattern, names) = bound(&data.fields);
+            vec![quote!(Self #pattern => key.group(|key| { #(key.part(#names);)* }))]
+        }
+        Data::Enum(data) => data
+            .variants
+            .iter()
+            .map(|variant| {
+                let (ident, (pattern, names)) = (&variant.ident, bound(&variant.fields));
+                let name = ident.to_string();
+                quote!(Self::#ident #pattern => {
+                    key.text(#name);
+                    key.group(|key| { #(key.part(#names);)* });
+                })
+            })
+            .collect(),
+        Data::Union(data) => {
+            errors.push(&data.union_token, "a union cannot be part of a cache key: write an enum");
+            return errors.into_tokens();
+        }
+    };
+    for parameter in input.generics.type_params_mut() {
+        parameter.bounds.push(parse_quote!(#p::CacheKey));
+    }
+    let (ident, (generics, arguments, clause)) = (&input.ident, input.generics.split_for_impl());
+    let none = arms.is_empty().then(|| quote!(_ => {}));
+    let errors = errors.into_tokens();
+    quote! {
+        #[automatically_derived]
+        #[allow(clippy::all, clippy::pedantic)]
+        impl #generics #p::CacheKey for #ident #arguments #clause {
+            fn write_key(&self, key: &mut #p::KeyWriter) {
+                match self {
+                    #(#arms,)*
+                    #none
+                }
+            }
+        }
+        #errors
+    }
+}

@@ -1,0 +1,334 @@
+//! Data to tokens: a look into the cache around the function's own body, and the companions beside it.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
+use syn::ext::IdentExt;
+use syn::{FnArg, GenericParam, ItemFn, Pat};
+
+use super::ir::{CachedIr, Common, InvalidatesIr, Kind, Via, signature, span_of};
+use super::template::{Part, Template};
+use crate::common::policy;
+
+/// A name that no name of the program can be.
+fn own(name: &str) -> Ident {
+    Ident::new(&format!("pie_{name}"), Span::mixed_site())
+}
+
+fn template(template: &Template, into: &TokenStream) -> TokenStream {
+    let parts = template.parts.iter().map(|part| match part {
+        Part::Literal(text) => quote!(#into.literal(#text);),
+        Part::Value(value) => quote!(#into.value(&#value);),
+    });
+    quote!(#(#parts)*)
+}
+
+/// The parts of the key, written into something.
+fn key(ir: &CachedIr, into: &TokenStream) -> TokenStream {
+    if let Some(key) = &ir.key {
+        return template(key, into);
+    }
+    let name = &ir.name;
+    if ir.key_arguments.is_empty() {
+        return quote!(#into.literal(#name););
+    }
+    let first = format!("{name}:");
+    let values = ir.key_arguments.iter().enumerate().map(|(i, argument)| {
+        let between = (i > 0).then(|| quote!(#into.literal(",");));
+        quote_spanned!(argument.span()=> #between #into.value(&#argument);)
+    });
+    quote!(#into.literal(#first); #(#values)*)
+}
+
+/// `let pie_via = …;`: an `Option` of a reference to the handle.
+fn via(common: &Common, p: &TokenStream) -> TokenStream {
+    let (via, installed) = (own("via"), own("installed"));
+    match &common.via {
+        Via::Global => quote! {
+            let #installed = #p::installed();
+            let #via = #installed.as_ref();
+        },
+        Via::Expr(expr) => quote!(let #via = #p::Option::Some(&(#expr));),
+    }
+}
+
+/// The names of the arguments, to hand them on.
+fn handed(item: &ItemFn) -> Vec<TokenStream> {
+    item.sig
+        .inputs
+        .iter()
+        .map(|argument| match argument {
+            FnArg::Receiver(_) => quote!(self),
+            FnArg::Typed(typed) => match &*typed.pat {
+                Pat::Ident(name) => {
+                    let ident = &name.ident;
+                    quote!(#ident)
+                }
+                other => quote!(#other),
+            },
+        })
+        .collect()
+}
+
+/// The types and constants of a generic function, for a call of its companion.
+fn turbofish(item: &ItemFn) -> Option<TokenStream> {
+    let parameters: Vec<&Ident> = item
+        .sig
+        .generics
+        .params
+        .iter()
+        .filter_map(|parameter| match parameter {
+            GenericParam::Type(ty) => Some(&ty.ident),
+            GenericParam::Const(constant) => Some(&constant.ident),
+            GenericParam::Lifetime(_) => None,
+        })
+        .collect();
+    (!parameters.is_empty()).then(|| quote!(::<#(#parameters),*>))
+}
+
+/// The call, up to the answer: what stands in the function.
+fn call(item: &ItemFn, ir: &CachedIr, body: &TokenStream, refreshed: bool) -> TokenStream {
+    let library = &ir.common.library;
+    let p = &quote!(#library::__private);
+    let CachedIr { name, version, depends, .. } = ir;
+    let (call, shape, hit, function) = (own("call"), own("shape"), own("hit"), own("FUNCTION"));
+    let (via_name, output) = (own("via"), &ir.common.output);
+    let policy = policy::tokens(Some(&ir.policy), p);
+    let text = format!("|{}|{version}", signature(item));
+    let via = via(&ir.common, p);
+    let of = if ir.receiver { quote!(#p::type_name::<Self>()) } else { quote!("") };
+    let key = key(ir, &quote!(#call));
+    let only_if = ir.only_if.as_ref().map(|only_if| quote!(.only_if(#only_if)));
+    let refresh = refreshed.then(|| quote!(.refreshed()));
+    let tag = own("tag");
+    let tags = ir.tags.iter().map(|parts| {
+        let parts = template(parts, &quote!(#tag));
+        quote!(#call.tag(|#tag| { #parts });)
+    });
+    let ended = if ir.policy.timeout.is_some() {
+        let error = own("error");
+        quote_spanned! {span_of(item)=>
+            #p::Option::Some(|#error: #p::Error| -> #output { #p::Result::Err(#p::From::from(#error)) })
+        }
+    } else {
+        quote!(#p::Option::None)
+    };
+    quote! {
+        static #function: #p::Function = #p::Function::new(
+            #name,
+            #policy,
+            &[#(<#depends as #p::Model>::SCHEMA),*],
+            #p::fingerprint(#p::concat!(#p::module_path!(), #text)),
+        );
+        let #shape = {
+            #[allow(unused_imports)]
+            use #p::{AloneFallback as _, OuterFallback as _, WrapFallback as _};
+            let outer = #p::probe::<#output>().outer();
+            let first = outer.inner().wrap();
+            (outer, (first, first.inner().wrap()), outer.error().sharing())
+        };
+        #via
+        let mut #call = #p::Call::new(&#function, #via_name, #of) #only_if #refresh;
+        #key
+        if let #p::Option::Some(#hit) = #call.hit::<#output, _, _>(#shape.0, #shape.1) {
+            return #hit;
+        }
+        #(#tags)*
+        #call.run::<#output, _, _, _, _, _>(#shape.0, #shape.1, #shape.2, #ended, #body).await
+    }
+}
+
+/// The body as a closure that gives a future.
+fn inline(item: &ItemFn, common: &Common) -> TokenStream {
+    let (block, output) = (&item.block, &common.output);
+    match common.kind {
+        Kind::Async => {
+            let returned = own("returned");
+            quote! {
+                move || async move {
+                    // Tells the compiler the type before it sees the body: `?` needs it.
+                    #[allow(unreachable_code, clippy::all, clippy::pedantic)]
+                    if false {
+                        let #returned: #output = loop {};
+                        return #returned;
+                    }
+                    #block
+                }
+            }
+        }
+        Kind::Boxed => quote!(move || #block),
+    }
+}
+
+pub(super) fn cached(item: &ItemFn, ir: &CachedIr) -> TokenStream {
+    let ItemFn { attrs, vis, sig, .. } = item;
+    let library = &ir.common.library;
+    let p = &quote!(#library::__private);
+    let plain = sig.ident.unraw();
+    let hand = |suffix: &str| format_ident!("{plain}_{suffix}", span = sig.ident.span());
+    let uncached = hand("uncached");
+    let arguments = handed(item);
+    let body = if ir.companions {
+        let turbofish = turbofish(item);
+        let path = if ir.receiver { quote!(Self::#uncached) } else { quote!(#uncached) };
+        quote!(move || #path #turbofish (#(#arguments),*))
+    } else {
+        inline(item, &ir.common)
+    };
+    let main = call(item, ir, &body, false);
+    let main = match ir.common.kind {
+        Kind::Async => main,
+        Kind::Boxed => quote!(#p::Box::pin(async move { #main })),
+    };
+    let quiet = quote!(#[allow(clippy::all, clippy::pedantic, clippy::restriction)]);
+    let function = quote! {
+        #(#attrs)*
+        #[allow(clippy::used_underscore_binding, clippy::large_futures, clippy::items_after_statements)]
+        #vis #sig { #main }
+    };
+    if !ir.companions {
+        return function;
+    }
+
+    let signature_as = |ident: &Ident| {
+        let mut sig = sig.clone();
+        sig.ident = ident.clone();
+        sig
+    };
+    let docs = |what: &str| {
+        let text = format!("`{plain}`, {what}");
+        quote!(#[doc = #text])
+    };
+    let lints = attrs.iter().filter(|attribute| {
+        ["allow", "expect", "warn", "deny", "cfg"].iter().any(|name| attribute.path().is_ident(name))
+    });
+    let lints: Vec<_> = lints.collect();
+    let (block, uncached_sig) = (&item.block, signature_as(&uncached));
+    let uncached_docs = docs("without the cache: what it does when nothing is cached.");
+    let refresh = hand("refresh");
+    let (refresh_sig, refresh_docs) = (
+        signature_as(&refresh),
+        docs("anew: ends what is cached under its key, runs, and stores what it gives."),
+    );
+    let refreshed = call(item, ir, &body, true);
+
+    // Companions that only need what is in the key.
+    let wanted = |ident: &Ident| ir.needed.contains(ident);
+    let inputs = |handle: bool| {
+        let inputs = sig.inputs.iter().filter(|argument| match argument {
+            FnArg::Receiver(_) => true,
+            FnArg::Typed(typed) => match &*typed.pat {
+                Pat::Ident(name) => {
+                    wanted(&name.ident) || (handle && ir.handle.as_ref() == Some(&name.ident))
+                }
+                _ => false,
+            },
+        });
+        let inputs: Vec<_> = inputs.collect();
+        quote!(#(#inputs),*)
+    };
+    let (key_name, invalidate) = (hand("cache_key"), hand("invalidate"));
+    let (generics, clause) = (&sig.generics, &sig.generics.where_clause);
+    let parts = own("parts");
+    let parts_of_key = key(ir, &quote!(#parts));
+    let (key_docs, invalidate_docs) = (
+        docs("its key in the cache for these arguments: what `engine.cache().delete` takes."),
+        docs("its cached value for these arguments made invalid, in every layer and process."),
+    );
+    let (key_inputs, invalidate_inputs) = (inputs(false), inputs(true));
+    let via = via(&ir.common, p);
+    let (via_name, ended) = (own("via"), own("ended"));
+    quote! {
+        #function
+
+        #uncached_docs
+        #(#lints)*
+        #vis #uncached_sig #block
+
+        #refresh_docs
+        #(#lints)*
+        #quiet
+        #vis #refresh_sig { #refreshed }
+
+        #key_docs
+        #quiet
+        #[allow(unused_variables, dead_code)]
+        #[must_use]
+        #vis fn #key_name #generics (#key_inputs) -> #p::String #clause {
+            #p::Template::key(|#parts| { #parts_of_key })
+        }
+
+        #invalidate_docs
+        ///
+        /// # Errors
+        /// The cache is switched off.
+        #quiet
+        #[allow(unused_variables, dead_code)]
+        #vis async fn #invalidate #generics (#invalidate_inputs) -> #p::Result<(), #p::Error> #clause {
+            #via
+            let mut #ended: #p::Invalidation = #p::Default::default();
+            #ended.key(|#parts| { #parts_of_key });
+            #ended.run(#via_name).await;
+            #p::Result::Ok(())
+        }
+    }
+}
+
+pub(super) fn invalidates(item: &ItemFn, ir: &InvalidatesIr) -> TokenStream {
+    let ItemFn { attrs, vis, sig, block } = item;
+    let Common { library, kind, output, .. } = &ir.common;
+    let p = &quote!(#library::__private);
+    let (ended, parts, returned) = (own("ended"), own("parts"), own("returned"));
+    let via_name = own("via");
+    let via = via(&ir.common, p);
+    let each = |method: Ident, templates: &[Template]| {
+        let all = templates.iter().map(|parts_of| {
+            let written = template(parts_of, &quote!(#parts));
+            quote!(#ended.#method(|#parts| { #written });)
+        });
+        quote!(#(#all)*)
+    };
+    let keys = each(format_ident!("key"), &ir.keys);
+    let tags = each(format_ident!("tag"), &ir.tags);
+    let patterns = each(format_ident!("pattern"), &ir.patterns);
+    let models = &ir.models;
+    let body = match kind {
+        Kind::Async => quote! {
+            async {
+                #[allow(unreachable_code, clippy::all, clippy::pedantic)]
+                if false {
+                    let #returned: #output = loop {};
+                    return #returned;
+                }
+                #block
+            }
+        },
+        Kind::Boxed => quote!(#block),
+    };
+    let main = quote! {
+        let mut #ended: #p::Invalidation = #p::Default::default();
+        #keys
+        #tags
+        #patterns
+        #(#ended.model(<#models as #p::Model>::SCHEMA);)*
+        let #returned: #output = #body.await;
+        let succeeded = {
+            #[allow(unused_imports)]
+            use #p::OuterFallback as _;
+            #p::probe::<#output>().outer().succeeded(&#returned)
+        };
+        if succeeded {
+            #via
+            #ended.run(#via_name).await;
+        }
+        #returned
+    };
+    let main = match kind {
+        Kind::Async => main,
+        Kind::Boxed => quote!(#p::Box::pin(async move { #main })),
+    };
+    quote! {
+        #(#attrs)*
+        #[allow(clippy::used_underscore_binding, clippy::large_futures, clippy::items_after_statements)]
+        #vis #sig { #main }
+    }
+}

@@ -1,0 +1,425 @@
+//! The attributes of a function, checked: plain data for the expansion.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, quote};
+use syn::ext::IdentExt;
+use syn::parse::{ParseStream, Parser};
+use syn::{
+    Expr, ExprLit, FnArg, GenericArgument, Ident, ItemFn, Lit, LitStr, Meta, Pat, Path, PathArguments,
+    ReturnType, Token, Type, Visibility,
+};
+
+use super::template::{Names, Purpose, Template, parse};
+use crate::common::attributes::{Entry, entry, refuse_repeated};
+use crate::common::errors::Errors;
+use crate::common::policy::{self, PolicyIr};
+use crate::common::suggest;
+
+const CACHED_KEYS: [&str; 18] = [
+    "ttl",
+    "jitter",
+    "empty_ttl",
+    "tags",
+    "key",
+    "name",
+    "skip",
+    "depends",
+    "via",
+    "if",
+    "stale_if_error",
+    "max_age",
+    "lock",
+    "timeout",
+    "max_loads",
+    "version",
+    "companions",
+    "crate",
+];
+const POLICY_KEYS: [&str; 8] =
+    ["ttl", "jitter", "empty_ttl", "stale_if_error", "max_age", "lock", "timeout", "max_loads"];
+const INVALIDATES_KEYS: [&str; 6] = ["keys", "tags", "patterns", "models", "via", "crate"];
+
+/// How the function gives its future.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// `async fn`.
+    Async,
+    /// A boxed future, as `async_trait` writes it.
+    Boxed,
+}
+
+/// Where the engine is.
+#[derive(Debug, Clone)]
+pub(super) enum Via {
+    Expr(TokenStream),
+    Global,
+}
+
+/// What both attributes need.
+#[derive(Debug)]
+pub(super) struct Common {
+    pub(super) library: TokenStream,
+    pub(super) kind: Kind,
+    /// What awaiting the function gives.
+    pub(super) output: Type,
+    pub(super) via: Via,
+}
+
+#[derive(Debug)]
+pub(super) struct CachedIr {
+    pub(super) common: Common,
+    pub(super) name: String,
+    pub(super) policy: PolicyIr,
+    pub(super) key: Option<Template>,
+    /// The arguments in a key without a template.
+    pub(super) key_arguments: Vec<Ident>,
+    pub(super) tags: Vec<Template>,
+    pub(super) depends: Vec<Path>,
+    pub(super) only_if: Option<Expr>,
+    pub(super) version: u64,
+    pub(super) companions: bool,
+    pub(super) receiver: bool,
+    /// The arguments that a companion which only makes a key needs.
+    pub(super) needed: Vec<Ident>,
+    /// The argument that is the handle.
+    pub(super) handle: Option<Ident>,
+}
+
+#[derive(Debug)]
+pub(super) struct InvalidatesIr {
+    pub(super) common: Common,
+    pub(super) keys: Vec<Template>,
+    pub(super) tags: Vec<Template>,
+    pub(super) patterns: Vec<Template>,
+    pub(super) models: Vec<Path>,
+}
+
+/// `key = value, key(list), …`; keywords such as `if` and `crate` are keys as well.
+fn entries(arguments: TokenStream, errors: &mut Errors) -> Vec<Entry> {
+    let parser = |input: ParseStream<'_>| {
+        let mut all = Vec::new();
+        while !input.is_empty() {
+            let key = Ident::parse_any(input)?;
+            let path: Path = Path::from(key);
+            let meta = if input.peek(Token![=]) {
+                let eq_token = input.parse()?;
+                Meta::NameValue(syn::MetaNameValue { path, eq_token, value: input.parse()? })
+            } else if input.peek(syn::token::Paren) {
+                let content;
+                let paren = syn::parenthesized!(content in input);
+                let delimiter = syn::MacroDelimiter::Paren(paren);
+                Meta::List(syn::MetaList { path, delimiter, tokens: content.parse()? })
+            } else {
+                Meta::Path(path)
+            };
+            all.push(entry(meta));
+            if input.is_empty() {
+                break;
+            }
+            input.parse::<Token![,]>()?;
+        }
+        Ok(all)
+    };
+    errors.keep(parser.parse2(arguments)).unwrap_or_default()
+}
+
+/// The named arguments of a function.
+fn arguments(item: &ItemFn, errors: &mut Errors) -> Vec<(Ident, Type)> {
+    let mut all = Vec::new();
+    for argument in &item.sig.inputs {
+        if let FnArg::Typed(typed) = argument {
+            match &*typed.pat {
+                Pat::Ident(name) => all.push((name.ident.clone(), (*typed.ty).clone())),
+                other => {
+                    errors.push(other, "an argument without a name cannot be part of a key: give it one")
+                }
+            }
+        }
+    }
+    all
+}
+
+fn last_of(ty: &Type) -> Option<&syn::PathSegment> {
+    match ty {
+        Type::Path(path) => path.path.segments.last(),
+        Type::Group(group) => last_of(&group.elem),
+        Type::Paren(paren) => last_of(&paren.elem),
+        _ => None,
+    }
+}
+
+/// The first type in angle brackets.
+fn argument_of(segment: &syn::PathSegment) -> Option<&Type> {
+    let PathArguments::AngleBracketed(list) = &segment.arguments else { return None };
+    list.args.iter().find_map(|argument| match argument {
+        GenericArgument::Type(ty) => Some(ty),
+        _ => None,
+    })
+}
+
+/// `R` of `Pin<Box<dyn Future<Output = R> + …>>`.
+fn boxed_output(ty: &Type) -> Option<Type> {
+    let pin = last_of(ty).filter(|segment| segment.ident == "Pin")?;
+    let boxed = last_of(argument_of(pin)?).filter(|segment| segment.ident == "Box")?;
+    let Type::TraitObject(object) = argument_of(boxed)? else { return None };
+    object.bounds.iter().find_map(|bound| {
+        let syn::TypeParamBound::Trait(bound) = bound else { return None };
+        let future = bound.path.segments.last().filter(|segment| segment.ident == "Future")?;
+        let PathArguments::AngleBracketed(list) = &future.arguments else { return None };
+        list.args.iter().find_map(|argument| match argument {
+            GenericArgument::AssocType(assoc) if assoc.ident == "Output" => Some(assoc.ty.clone()),
+            _ => None,
+        })
+    })
+}
+
+fn kind(item: &ItemFn, attribute: &str, errors: &mut Errors) -> Option<(Kind, Type)> {
+    let output = match &item.sig.output {
+        ReturnType::Default => syn::parse_quote!(()),
+        ReturnType::Type(_, ty) => (**ty).clone(),
+    };
+    if item.sig.asyncness.is_some() {
+        return Some((Kind::Async, output));
+    }
+    if let Some(output) = boxed_output(&output) {
+        return Some((Kind::Boxed, output));
+    }
+    errors
+        .push(&item.sig.fn_token, format!("`#[{attribute}]` goes on an `async` function: write `async fn`"));
+    None
+}
+
+fn via(
+    entries: &[Entry],
+    arguments: &[(Ident, Type)],
+    errors: &mut Errors,
+    attribute: &str,
+) -> (Option<Via>, Option<Ident>) {
+    if let Some(entry) = entries.iter().find(|entry| entry.key == "via") {
+        let Some(value) = errors.keep(entry.value("via = self.engine")) else { return (None, None) };
+        if let Expr::Path(path) = value {
+            if path.path.is_ident("global") {
+                return (Some(Via::Global), None);
+            }
+            let named = arguments.iter().find(|(name, _)| path.path.is_ident(name));
+            return (Some(Via::Expr(value.to_token_stream())), named.map(|(name, _)| name.clone()));
+        }
+        return (Some(Via::Expr(value.to_token_stream())), None);
+    }
+    let handle = arguments.iter().find(|(_, ty)| {
+        let Type::Reference(reference) = ty else { return false };
+        last_of(&reference.elem).is_some_and(|last| last.ident == "Engine" || last.ident == "Tx")
+    });
+    match handle {
+        Some((name, _)) => (Some(Via::Expr(name.to_token_stream())), Some(name.clone())),
+        None => {
+            errors.add(syn::Error::new(
+                Span::call_site(),
+                format!(
+                    "`#[{attribute}]` does not know its engine: write `via = self.engine` (any expression), `via = global` \
+                     with `pie::install(engine)`, or take an argument of type `&Engine` or `&Tx`"
+                ),
+            ));
+            (None, None)
+        }
+    }
+}
+
+fn library(entries: &[Entry], errors: &mut Errors) -> TokenStream {
+    crate::common::crate_path::library(entries, errors)
+}
+
+fn templates(entry: &Entry, purpose: Purpose, names: &Names<'_>, errors: &mut Errors) -> Vec<Template> {
+    let example = match purpose {
+        Purpose::Key => "keys(\"profile:{id}\")",
+        Purpose::Tag => "tags(\"users\")",
+        Purpose::Pattern => "patterns(\"profile:*\")",
+    };
+    let texts = errors.keep(entry.list::<LitStr>(example)).unwrap_or_default();
+    let mut seen: Vec<String> = Vec::new();
+    let mut all = Vec::new();
+    for text in texts {
+        if seen.contains(&text.value()) {
+            errors.push(&text, format!("\"{}\" is given twice: remove one of them", text.value()));
+            continue;
+        }
+        seen.push(text.value());
+        all.extend(errors.keep(parse(&text, purpose, names)));
+    }
+    all
+}
+
+fn number(entry: &Entry, errors: &mut Errors) -> Option<u64> {
+    match errors.keep(entry.value("version = 2"))? {
+        Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => errors.keep(number.base10_parse::<u64>()),
+        other => {
+            errors.push(other, "`version` takes a whole number: write `version = 2`");
+            None
+        }
+    }
+}
+
+fn flag(entry: &Entry, errors: &mut Errors) -> Option<bool> {
+    match errors.keep(entry.value("companions = false"))? {
+        Expr::Lit(ExprLit { lit: Lit::Bool(flag), .. }) => Some(flag.value),
+        other => {
+            errors.push(other, "`companions` is `true` or `false`");
+            None
+        }
+    }
+}
+
+fn name_of(entry: &Entry, errors: &mut Errors) -> Option<String> {
+    let text = errors.keep(entry.text("name = \"profile\""))?;
+    errors.keep(crate::common::attributes::name(&text, "function's"))
+}
+
+pub(super) fn cached(tokens: TokenStream, item: &ItemFn, errors: &mut Errors) -> Option<CachedIr> {
+    let entries = entries(tokens, errors);
+    refuse_repeated(&entries, &[], errors);
+    let arguments = arguments(item, errors);
+    let receiver = item.sig.receiver().is_some();
+    let kind = kind(item, "cached", errors);
+    let (via, handle) = via(&entries, &arguments, errors, "cached");
+    let library = library(&entries, errors);
+    let idents: Vec<Ident> = arguments.iter().map(|(name, _)| name.clone()).collect();
+    let names = Names { arguments: &idents, receiver };
+
+    let (mut key, mut key_span, mut name, mut tags) = (None, None, None, Vec::new());
+    let (mut skip, mut depends, mut only_if, mut version) = (Vec::<Ident>::new(), Vec::new(), None, 0);
+    let mut companions = !matches!(item.vis, Visibility::Inherited);
+    let mut policy_entries = Vec::new();
+    for entry in entries {
+        match entry.key.as_str() {
+            "via" | "crate" => {}
+            "key" => {
+                if let Some(text) = errors.keep(entry.text("key = \"profile:{id}\"")) {
+                    key = errors.keep(parse(&text, Purpose::Key, &names));
+                    key_span = Some(text.span());
+                }
+            }
+            "name" => name = name_of(&entry, errors),
+            "tags" => tags = templates(&entry, Purpose::Tag, &names, errors),
+            "skip" => {
+                for skipped in errors.keep(entry.list::<Ident>("skip(trace_id)")).unwrap_or_default() {
+                    if idents.contains(&skipped) {
+                        skip.push(skipped);
+                    } else {
+                        let known: Vec<String> = idents.iter().map(Ident::to_string).collect();
+                        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+                        errors.push(&skipped, suggest::unknown("argument", &skipped.to_string(), &known));
+                    }
+                }
+            }
+            "depends" => depends = errors.keep(entry.list::<Path>("depends(User)")).unwrap_or_default(),
+            "if" => only_if = errors.keep(entry.value("if = id > 0")).cloned(),
+            "version" => version = number(&entry, errors).unwrap_or(0),
+            "companions" => companions = flag(&entry, errors).unwrap_or(companions),
+            "stale" | "refresh_ahead" | "soft_timeout" => errors.add(syn::Error::new(
+                entry.span,
+                format!(
+                    "`{}` needs a load that outlives its caller, which borrows what the function's body uses: \
+                     leave it away, or use `stale_if_error`",
+                    entry.key
+                ),
+            )),
+            other if POLICY_KEYS.contains(&other) => policy_entries.push(entry),
+            other => {
+                let message = suggest::unknown("key of `#[cached]` on a function", other, &CACHED_KEYS);
+                errors.add(syn::Error::new(entry.span, message));
+            }
+        }
+    }
+    let policy = policy::parse(&policy_entries, errors);
+
+    let in_key = |ident: &&Ident| !skip.contains(ident) && handle.as_ref() != Some(*ident);
+    let key_arguments: Vec<Ident> = idents.iter().filter(in_key).cloned().collect();
+    if let (Some(template), Some(span)) = (&key, key_span) {
+        let bare = |ident: &Ident| ident.to_string().trim_start_matches("r#").to_owned();
+        for missing in key_arguments.iter().filter(|ident| !template.arguments.contains(&bare(ident))) {
+            errors.add(syn::Error::new(
+                span,
+                format!(
+                    "the key does not hold the argument `{missing}`: calls that differ in it would share one value; \
+                     write `{{{missing}}}` into the key, or `skip({missing})`"
+                ),
+            ));
+        }
+    }
+    if matches!(&item.sig.output, ReturnType::Default) && item.sig.asyncness.is_some() {
+        errors.push(&item.sig.ident, "the function returns nothing: there is nothing to cache");
+    }
+    if let ReturnType::Type(_, ty) = &item.sig.output
+        && let Type::ImplTrait(hidden) = &**ty
+    {
+        errors.push(hidden, "`impl Trait` cannot be stored: name the type that the function returns");
+    }
+    let mut needed: Vec<Ident> = key_arguments.clone();
+    if let Some(template) = &key {
+        needed.retain(|ident| template.arguments.iter().any(|name| ident == name));
+    }
+    let (kind, output) = kind?;
+    Some(CachedIr {
+        common: Common { library, kind, output, via: via? },
+        name: name.unwrap_or_else(|| item.sig.ident.unraw().to_string()),
+        policy,
+        key,
+        key_arguments,
+        tags,
+        depends,
+        only_if,
+        version,
+        companions: companions && kind == Kind::Async,
+        receiver,
+        needed,
+        handle,
+    })
+}
+
+pub(super) fn invalidates(tokens: TokenStream, item: &ItemFn, errors: &mut Errors) -> Option<InvalidatesIr> {
+    let entries = entries(tokens, errors);
+    refuse_repeated(&entries, &[], errors);
+    let arguments = arguments(item, errors);
+    let kind = kind(item, "invalidates", errors);
+    let (via, _) = via(&entries, &arguments, errors, "invalidates");
+    let library = library(&entries, errors);
+    let idents: Vec<Ident> = arguments.iter().map(|(name, _)| name.clone()).collect();
+    let names = Names { arguments: &idents, receiver: item.sig.receiver().is_some() };
+    let (mut keys, mut tags, mut patterns, mut models) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut named = false;
+    for entry in entries {
+        named |= !matches!(entry.key.as_str(), "via" | "crate");
+        match entry.key.as_str() {
+            "via" | "crate" => {}
+            "keys" => keys = templates(&entry, Purpose::Key, &names, errors),
+            "tags" => tags = templates(&entry, Purpose::Tag, &names, errors),
+            "patterns" => patterns = templates(&entry, Purpose::Pattern, &names, errors),
+            "models" => models = errors.keep(entry.list::<Path>("models(User)")).unwrap_or_default(),
+            other => {
+                let message = suggest::unknown("key of `#[invalidates]`", other, &INVALIDATES_KEYS);
+                errors.add(syn::Error::new(entry.span, message));
+            }
+        }
+    }
+    if !named {
+        errors.add(syn::Error::new(
+            Span::call_site(),
+            "`#[invalidates]` names nothing: write what the function makes wrong, such as `keys(\"profile:{id}\")` or `tags(\"users\")`",
+        ));
+    }
+    let (kind, output) = kind?;
+    Some(InvalidatesIr { common: Common { library, kind, output, via: via? }, keys, tags, patterns, models })
+}
+
+/// The text of a signature, for the fingerprint: what is cached depends on it.
+pub(super) fn signature(item: &ItemFn) -> String {
+    let inputs = &item.sig.inputs;
+    let output = &item.sig.output;
+    let name = &item.sig.ident;
+    quote!(#name (#inputs) #output).to_string()
+}
+
+/// A span for what is generated for an item.
+pub(super) fn span_of(item: &ItemFn) -> Span {
+    item.sig.ident.span()
+}

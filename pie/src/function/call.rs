@@ -1,0 +1,392 @@
+//! One call of a cached function: its key, a look into memory at once, then the chain, then the function's own body.
+
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use super::key::{CacheKey, Template};
+use super::shape::{Answered, Outer, Sharing, Stored};
+use crate::cache::BoxFuture;
+use crate::cache::chain::{Found, Got, Item, Peeked};
+use crate::cache::entry::Payload;
+use crate::cache::groups::{GroupId, GroupKind};
+use crate::cache::key::{Key, Lookup};
+use crate::cache::read::Loader;
+use crate::cache::stamps::StampName;
+use crate::engine::Engine;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::fingerprint::mix;
+use crate::model::{Policy, Schema};
+use crate::plan::depends;
+use crate::query::spec::{Effective, Options};
+use crate::query::{Handle, Source, Target};
+
+/// The most names a value depends on.
+const MAX_NAMES: usize = 16;
+
+/// What is known of a cached function at compile time: one `static` for each.
+#[derive(Debug)]
+pub struct Function {
+    name: &'static str,
+    policy: Policy,
+    depends: &'static [&'static Schema],
+    fingerprint: u64,
+    group: GroupId,
+}
+
+impl Function {
+    /// A function of this name; `fingerprint` is that of its place, its signature and its version.
+    #[must_use]
+    pub const fn new(
+        name: &'static str,
+        policy: Policy,
+        depends: &'static [&'static Schema],
+        fingerprint: u64,
+    ) -> Self {
+        Self { name, policy, depends, fingerprint, group: GroupId::new(name, GroupKind::Function) }
+    }
+}
+
+/// A call before it is answered.
+pub struct Call<'a> {
+    function: &'static Function,
+    on: Option<Target<'a>>,
+    key: Template,
+    scope_end: usize,
+    fingerprint: u64,
+    refresh: bool,
+    tags: Vec<String>,
+}
+
+impl fmt::Debug for Call<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call").field("function", &self.function.name).finish_non_exhaustive()
+    }
+}
+
+/// How a call ends that pie itself cuts short: the function's return type out of an error of pie.
+pub(super) type Ended<R> = Option<fn(Error) -> R>;
+
+impl<'a> Call<'a> {
+    /// A call through this handle; without one the function runs by itself. `of` is the type whose method it is, or nothing.
+    #[must_use]
+    pub fn new<H: Handle>(function: &'static Function, on: Option<&'a H>, of: &str) -> Self {
+        let on = on.map(|on| on.target());
+        let mut key = Template::default();
+        if let Some(Target::Engine(engine)) = &on {
+            key.literal(engine.inner_scope());
+        }
+        let scope_end = key.writer.text.len();
+        let fingerprint = mix(function.fingerprint, crate::model::fingerprint::fingerprint(of));
+        Self { function, on, key, scope_end, fingerprint, refresh: false, tags: Vec::new() }
+    }
+
+    /// Runs the function without the cache unless this holds.
+    #[must_use]
+    pub fn only_if(mut self, holds: bool) -> Self {
+        if !holds {
+            self.on = None;
+        }
+        self
+    }
+
+    /// Makes what is cached invalid first.
+    #[must_use]
+    pub fn refreshed(mut self) -> Self {
+        self.refresh = true;
+        self
+    }
+
+    /// Appends a part of the key that is the same for every call.
+    pub fn literal(&mut self, text: &str) {
+        self.key.literal(text);
+    }
+
+    /// Appends an argument to the key.
+    pub fn value<T: CacheKey + ?Sized>(&mut self, value: &T) {
+        self.key.value(value);
+    }
+
+    /// Gives the value a tag.
+    pub fn tag(&mut self, write: impl FnOnce(&mut Template)) {
+        let mut tag = Template::plain();
+        write(&mut tag);
+        self.tags.push(tag.into_text());
+    }
+
+    /// The key as people see it.
+    #[must_use]
+    pub fn logical(&self) -> String {
+        self.key.logical(self.scope_end)
+    }
+
+    fn engine(&self) -> Option<&'a Engine> {
+        match self.on {
+            // Inside a transaction, reads neither take from the cache nor fill it.
+            Some(Target::Engine(engine)) if engine.check_open().is_ok() => Some(engine),
+            _ => None,
+        }
+    }
+
+    fn policy(&self, engine: &Engine) -> Option<Effective> {
+        let mut options = Options::default();
+        options.refresh = self.refresh;
+        Some(engine.policy_of(&options, &self.function.policy)).filter(|policy| policy.enabled)
+    }
+
+    /// The whole key: what tells it from all others.
+    fn full(&self) -> crate::plan::text::Text {
+        let mut full = self.key.writer.text.clone();
+        full.extend_from_slice(&self.fingerprint.to_le_bytes());
+        full
+    }
+
+    /// The answer, if memory has it. Does not wait and does not allocate.
+    pub fn hit<R, O, S>(&self, _: O, _: S) -> Option<R>
+    where
+        O: Outer<R>,
+        S: Stored<O::Inner>,
+    {
+        let engine = self.engine()?;
+        let policy = self.policy(engine)?;
+        if self.refresh {
+            return None;
+        }
+        let full = self.full();
+        let lookup = Lookup { full: &full, hash: engine.chain().stamps.hash(&full) };
+        match engine.chain().peek(lookup, &policy.rules, &self.function.group) {
+            Peeked::Hit(found) => {
+                S::restore(found.entry.value(), answered(&found)).map(|value| O::close(Ok(value)))
+            }
+            // Aging: whoever finds it loads it anew.
+            Peeked::Aging(_) | Peeked::Miss => None,
+        }
+    }
+
+    fn item<X, S: Stored<X>>(&self, engine: &Engine, policy: &Effective) -> Result<Item> {
+        let logical = self.logical();
+        let family = logical.split(':').next().unwrap_or(&logical);
+        let mut names = vec![format!("k:{logical}"), depends::family_name(family)];
+        names.extend(self.function.depends.iter().map(|schema| depends::table_name(schema)));
+        for tag in &self.tags {
+            let name = format!("t:{tag}");
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        let namespaces = engine.namespaces();
+        if names.len() + namespaces.len() > MAX_NAMES {
+            let message = format!("what a value depends on has at most {MAX_NAMES} names, its tags included");
+            return Err(Error::new(ErrorKind::InvalidQuery, message));
+        }
+        let mut stamps = engine.stamps(&names);
+        stamps.extend(namespaces);
+        let full = self.full();
+        let hash = engine.chain().stamps.hash(&full);
+        let suffix = format!("@{:016x}", self.fingerprint);
+        Ok(Item {
+            key: Key::new(&full, hash, engine.scope(), &logical, &suffix),
+            names: stamps,
+            limits: policy.rules.limits,
+            codec: S::CODEC,
+            group: &self.function.group,
+        })
+    }
+
+    /// The answer: from the layers, or from the function's body, once for all that ask at the same time.
+    pub async fn run<R, O, S, Sh, B, Fut>(self, _: O, _: S, _: Sh, ended: Ended<R>, body: B) -> R
+    where
+        O: Outer<R> + Send,
+        S: Stored<O::Inner> + Send,
+        Sh: Sharing<O::Error> + Send,
+        O::Error: Send,
+        O::Inner: Send,
+        R: Send,
+        B: FnOnce() -> Fut + Send,
+        Fut: Future<Output = R> + Send,
+    {
+        let Some(engine) = self.engine() else { return body().await };
+        let Some(policy) = self.policy(engine) else { return body().await };
+        let item = match self.item::<O::Inner, S>(engine, &policy) {
+            Ok(item) => Arc::new(item),
+            Err(error) => {
+                tracing::error!(function = self.function.name, %error, "a function runs without the cache");
+                return body().await;
+            }
+        };
+        let mut loader = Body {
+            engine: engine.clone(),
+            function: self.function,
+            body: Some(body),
+            failed: None,
+            types: PhantomData::<fn() -> (R, O, S, Sh)>,
+        };
+        let outcome = engine.chain().get(&[item], &policy.rules, &mut loader).await;
+        let Body { body, failed, .. } = loader;
+        let error = match outcome.map(|mut all| all.pop()) {
+            Ok(Some(got)) => {
+                let (value, found) = match &got {
+                    Got::Found(found) => (found.entry.value(), answered(found)),
+                    Got::Loaded(payload) => (&payload.value, LOADED),
+                };
+                match S::restore(value, found) {
+                    Some(value) => return O::close(Ok(value)),
+                    None => {
+                        Error::new(ErrorKind::Decode, "a cached value of another type under the same key")
+                    }
+                }
+            }
+            Ok(None) => Error::new(ErrorKind::NotFound, "a load gave no value"),
+            Err(error) => error,
+        };
+        if let Some(failed) = failed {
+            return O::close(Err(failed));
+        }
+        if let Some(shared) = error.carried().and_then(Sh::shared) {
+            return O::close(Err(shared));
+        }
+        match (ended, body) {
+            (Some(ended), _) if error.kind() == ErrorKind::LoadTimeout => ended(error),
+            // The load of another failed with an error that cannot be shared, or the cache did: this one loads by itself.
+            (_, Some(body)) => body().await,
+            (_, None) => {
+                unreachable!("a body that was run gave a value or an error, unless a timeout cut it short")
+            }
+        }
+    }
+
+    /// Makes what is cached under the key invalid, and returns when it is.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Disabled`] when the cache is switched off, after it was done.
+    pub async fn invalidate(self) -> Result<()> {
+        let key = self.logical();
+        match self.on {
+            Some(Target::Engine(engine)) => engine.cache().delete(&key).await,
+            Some(Target::Tx(tx)) => {
+                tx.touch(tx.engine().stamps(&[format!("k:{key}")]));
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+fn answered(found: &Found) -> Answered {
+    let age = found.now.saturating_sub(found.entry.loaded_at());
+    Answered { source: found.source, age, stale: found.stale }
+}
+
+const LOADED: Answered = Answered { source: Source::Database, age: 0, stale: false };
+
+/// Loads by running the function's body.
+struct Body<B, E, T> {
+    engine: Engine,
+    function: &'static Function,
+    /// Taken when it is run.
+    body: Option<B>,
+    /// The function's own error.
+    failed: Option<E>,
+    types: PhantomData<T>,
+}
+
+impl<R, O, S, Sh, B, Fut> Loader for Body<B, O::Error, fn() -> (R, O, S, Sh)>
+where
+    O: Outer<R>,
+    O::Error: Send,
+    O::Inner: Send,
+    R: Send,
+    S: Stored<O::Inner>,
+    Sh: Sharing<O::Error>,
+    B: FnOnce() -> Fut + Send,
+    Fut: Future<Output = R> + Send,
+{
+    fn load<'s>(&'s mut self, _wanted: &'s [usize]) -> BoxFuture<'s, Result<Vec<Payload>>> {
+        Box::pin(async move {
+            let Some(body) = self.body.take() else {
+                return Err(Error::new(ErrorKind::Interrupted, "a function's body was asked for twice"));
+            };
+            let max_loads = self.function.policy.max_loads;
+            let returned = self.engine.in_turn_of(self.function.name, max_loads, body()).await;
+            match O::open(returned) {
+                Ok(value) => Ok(vec![S::store(value)]),
+                Err(error) => {
+                    let told = Error::new(ErrorKind::Load, "a cached function returned an error");
+                    let told = told.with_query(self.function.name).carrying(Sh::share(&error));
+                    self.failed = Some(error);
+                    Err(told)
+                }
+            }
+        })
+    }
+
+    fn detached(&self, _wanted: &[usize]) -> Option<Box<dyn Loader>> {
+        None
+    }
+}
+
+/// What `#[invalidates]` ends: gathered while the arguments are there, carried out when the function is through.
+#[derive(Debug, Default)]
+pub struct Invalidation {
+    names: Vec<String>,
+    patterns: Vec<String>,
+}
+
+impl Invalidation {
+    /// A key.
+    pub fn key(&mut self, write: impl FnOnce(&mut Template)) {
+        let mut key = Template::default();
+        write(&mut key);
+        self.names.push(format!("k:{}", key.logical(0)));
+    }
+
+    /// A tag.
+    pub fn tag(&mut self, write: impl FnOnce(&mut Template)) {
+        let mut tag = Template::plain();
+        write(&mut tag);
+        self.names.push(format!("t:{}", tag.into_text()));
+    }
+
+    /// A pattern.
+    pub fn pattern(&mut self, write: impl FnOnce(&mut Template)) {
+        let mut pattern = Template::default();
+        write(&mut pattern);
+        self.patterns.push(pattern.into_text());
+    }
+
+    /// Everything of a model.
+    pub fn model(&mut self, schema: &'static Schema) {
+        self.names.extend([
+            depends::family_name(schema.family),
+            depends::family_name(schema.table),
+            depends::table_name(schema),
+        ]);
+    }
+
+    /// Carries it out; inside a transaction, at its commit.
+    pub async fn run<H: Handle>(self, on: Option<&H>) {
+        match on.map(|on| on.target()) {
+            Some(Target::Engine(engine)) => {
+                let names: Vec<StampName> = engine.stamps(&self.names);
+                engine.chain().invalidate(names).await;
+                for pattern in &self.patterns {
+                    // `Disabled` is told after it was done, and says nothing here.
+                    let _ = engine.cache().delete_by_pattern(pattern).await;
+                }
+            }
+            Some(Target::Tx(tx)) => {
+                // Which keys match at the commit is not known here: the whole family goes, or the whole namespace.
+                let families = self.patterns.iter().map(|pattern| match pattern.split_once(':') {
+                    Some((family, _)) if !crate::cache::glob::is_pattern(family) => {
+                        depends::family_name(family)
+                    }
+                    _ => "n".to_owned(),
+                });
+                let names: Vec<String> = self.names.iter().cloned().chain(families).collect();
+                tx.touch(tx.engine().stamps(&names));
+            }
+            None => {}
+        }
+    }
+}

@@ -1,0 +1,461 @@
+//! What a cached function returns: found out by the compiler, from the type itself, so that aliases and types of the same
+//! name as `Result` or `Option` are what they are.
+//!
+//! A method of the type itself wins over one of a trait: `Probe<Result<T, E>>` has `outer` by itself, every other type gets
+//! it from a trait that the expansion brings in. (The idea is known as autoref or inherent specialization.)
+#![allow(
+    private_interfaces,
+    reason = "generated code names these traits, and only this crate calls their methods"
+)]
+
+use std::any::Any;
+use std::convert::Infallible;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::cache::entry::{AnyValue, Payload, ValueCodec};
+use crate::codec::CodecId;
+use crate::model::Json;
+use crate::query::{Cached, Source};
+
+/// A question about a type.
+#[derive(Debug)]
+pub struct Probe<T: ?Sized>(PhantomData<fn() -> T>);
+
+/// A question about this type.
+#[must_use]
+pub const fn probe<T: ?Sized>() -> Probe<T> {
+    Probe(PhantomData)
+}
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident<$($generic:ident),+>),* $(,)?) => {$(
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub struct $name<$($generic),+>(PhantomData<fn() -> ($($generic,)+)>);
+        impl<$($generic),+> Clone for $name<$($generic),+> {
+            fn clone(&self) -> Self {
+                *self
+            }
+        }
+        impl<$($generic),+> Copy for $name<$($generic),+> {}
+    )*};
+}
+
+kinds! {
+    /// A `Result`.
+    OfResult<T, E>,
+    /// Anything but a `Result`.
+    OfValue<T>,
+    /// An `Option`.
+    OptionOf<T>,
+    /// An `Arc`.
+    ArcOf<T>,
+    /// A [`Cached`].
+    CachedOf<T>,
+    /// A `Vec`.
+    VecOf<T>,
+    /// Anything else.
+    Whole<T>,
+}
+
+impl<T, E> Probe<Result<T, E>> {
+    /// A result.
+    #[must_use]
+    pub fn outer(self) -> OfResult<T, E> {
+        OfResult(PhantomData)
+    }
+}
+
+/// What is no `Result`.
+pub trait OuterFallback<T>: Sized {
+    /// A value.
+    #[must_use]
+    fn outer(self) -> OfValue<T> {
+        OfValue(PhantomData)
+    }
+}
+impl<T> OuterFallback<T> for Probe<T> {}
+
+macro_rules! wraps {
+    ($($type:ty => $kind:ident),* $(,)?) => {$(
+        impl<T> Probe<$type> {
+            /// How the value is wrapped.
+            #[must_use]
+            pub fn wrap(self) -> $kind<T> {
+                $kind(PhantomData)
+            }
+        }
+    )*};
+}
+
+wraps!(Option<T> => OptionOf, Arc<T> => ArcOf, Cached<T> => CachedOf, Vec<T> => VecOf);
+
+/// What is wrapped in nothing that is known.
+pub trait WrapFallback<T>: Sized {
+    /// The value itself.
+    #[must_use]
+    fn wrap(self) -> Whole<T> {
+        Whole(PhantomData)
+    }
+}
+impl<T> WrapFallback<T> for Probe<T> {}
+
+impl<T, E> OfResult<T, E> {
+    /// What is in it.
+    #[must_use]
+    pub fn inner(self) -> Probe<T> {
+        probe()
+    }
+
+    /// Its error.
+    #[must_use]
+    pub fn error(self) -> Probe<E> {
+        probe()
+    }
+
+    /// Whether the function did what it was to do.
+    #[must_use]
+    pub fn succeeded(self, returned: &Result<T, E>) -> bool {
+        returned.is_ok()
+    }
+}
+
+impl<T> OfValue<T> {
+    /// The value.
+    #[must_use]
+    pub fn inner(self) -> Probe<T> {
+        probe()
+    }
+
+    /// The error, of which there is none.
+    #[must_use]
+    pub fn error(self) -> Probe<Infallible> {
+        probe()
+    }
+
+    /// A function without an error always does.
+    #[must_use]
+    pub fn succeeded(self, _: &T) -> bool {
+        true
+    }
+}
+
+macro_rules! inner {
+    ($($kind:ident),*) => {$(
+        impl<T> $kind<T> {
+            /// What is in it.
+            #[must_use]
+            pub fn inner(self) -> Probe<T> {
+                probe()
+            }
+        }
+    )*};
+}
+inner!(OptionOf, ArcOf, CachedOf);
+
+macro_rules! nothing_inside {
+    ($($kind:ident),*) => {$(
+        impl<T> $kind<T> {
+            /// Nothing that has to be looked at.
+            #[must_use]
+            pub fn inner(self) -> Probe<()> {
+                probe()
+            }
+        }
+    )*};
+}
+nothing_inside!(VecOf, Whole);
+
+/// An error that several callers may have.
+#[derive(Debug, Clone, Copy)]
+pub struct Shared;
+/// An error that only one caller can have.
+#[derive(Debug, Clone, Copy)]
+pub struct Alone;
+
+impl<E: Clone + Send + Sync + 'static> Probe<E> {
+    /// Whether the error can be shared.
+    #[must_use]
+    pub fn sharing(self) -> Shared {
+        Shared
+    }
+}
+
+/// Errors that are not `Clone`.
+pub trait AloneFallback<E>: Sized {
+    /// It cannot.
+    #[must_use]
+    fn sharing(self) -> Alone {
+        Alone
+    }
+}
+impl<E> AloneFallback<E> for Probe<E> {}
+
+/// How an error goes to those who waited for the same load.
+pub trait Sharing<E> {
+    /// A copy for the others.
+    fn share(error: &E) -> Option<Arc<dyn Any + Send + Sync>>;
+    /// A copy of what another one shared.
+    fn shared(error: &(dyn Any + Send + Sync)) -> Option<E>;
+}
+
+impl<E: Clone + Send + Sync + 'static> Sharing<E> for Shared {
+    fn share(error: &E) -> Option<Arc<dyn Any + Send + Sync>> {
+        Some(Arc::new(error.clone()))
+    }
+
+    fn shared(error: &(dyn Any + Send + Sync)) -> Option<E> {
+        error.downcast_ref::<E>().cloned()
+    }
+}
+
+impl<E> Sharing<E> for Alone {
+    fn share(_: &E) -> Option<Arc<dyn Any + Send + Sync>> {
+        None
+    }
+
+    fn shared(_: &(dyn Any + Send + Sync)) -> Option<E> {
+        None
+    }
+}
+
+/// The outside of a return type.
+pub trait Outer<R> {
+    /// What is stored of it.
+    type Inner;
+    /// What is not.
+    type Error;
+
+    /// What the function returned.
+    ///
+    /// # Errors
+    /// The function's own error.
+    fn open(returned: R) -> Result<Self::Inner, Self::Error>;
+    /// What the function returns.
+    fn close(value: Result<Self::Inner, Self::Error>) -> R;
+}
+
+impl<T, E> Outer<Result<T, E>> for OfResult<T, E> {
+    type Inner = T;
+    type Error = E;
+
+    fn open(returned: Result<T, E>) -> Result<T, E> {
+        returned
+    }
+
+    fn close(value: Result<T, E>) -> Result<T, E> {
+        value
+    }
+}
+
+impl<T> Outer<T> for OfValue<T> {
+    type Inner = T;
+    type Error = Infallible;
+
+    fn open(returned: T) -> Result<T, Infallible> {
+        Ok(returned)
+    }
+
+    fn close(value: Result<T, Infallible>) -> T {
+        match value {
+            Ok(value) => value,
+            Err(never) => match never {},
+        }
+    }
+}
+
+/// Whether a value counts as empty.
+pub trait Content<T> {
+    /// Whether it does.
+    fn is_empty(value: &T) -> bool;
+}
+
+impl<T> Content<Vec<T>> for VecOf<T> {
+    fn is_empty(value: &Vec<T>) -> bool {
+        value.is_empty()
+    }
+}
+
+impl<T> Content<Option<T>> for OptionOf<T> {
+    fn is_empty(value: &Option<T>) -> bool {
+        value.is_none()
+    }
+}
+
+impl<T> Content<T> for Whole<T> {
+    fn is_empty(_: &T) -> bool {
+        false
+    }
+}
+
+/// How a value is stored and given back.
+#[diagnostic::on_unimplemented(
+    message = "`{X}` cannot be cached",
+    label = "cannot be stored in a cache and given back",
+    note = "return a type with `#[derive(Clone, serde::Serialize, serde::Deserialize)]`, or an `Option`, a `Vec`, an `Arc` or a `pie::Cached` of one, in a `Result` or not"
+)]
+pub trait Stored<X> {
+    /// The codec of what is stored.
+    #[doc(hidden)]
+    const CODEC: &'static ValueCodec;
+    /// What is stored.
+    #[doc(hidden)]
+    fn store(value: X) -> Payload;
+    /// What was stored; `None` for another type's.
+    #[doc(hidden)]
+    fn restore(value: &AnyValue, found: Answered) -> Option<X>;
+}
+
+/// Who answered, and how old the answer is.
+#[derive(Debug, Clone, Copy)]
+pub struct Answered {
+    pub(crate) source: Source,
+    pub(crate) age: u64,
+    pub(crate) stale: bool,
+}
+
+/// What can be written for other processes.
+trait Wire: Serialize + DeserializeOwned + Send + Sync + 'static {}
+impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Wire for T {}
+
+fn encode<T: Serialize + 'static>(value: &(dyn Any + Send + Sync)) -> Option<Vec<u8>> {
+    serde_json::to_vec(value.downcast_ref::<T>()?).ok()
+}
+
+/// An estimate: as large as its JSON, and its own size. Nothing else is known of a type of serde.
+fn weigh<T: Serialize + 'static>(value: &(dyn Any + Send + Sync)) -> usize {
+    value.downcast_ref::<T>().map_or(0, |value| size_of::<T>() + Json::text_bytes(value))
+}
+
+/// The codec of a value that is stored in an `Arc` as it is.
+struct Plain<T, C>(PhantomData<(T, C)>);
+
+impl<T: Wire, C: Content<T>> Plain<T, C> {
+    const CODEC: ValueCodec = ValueCodec {
+        id: CodecId::Function,
+        encode: encode::<T>,
+        decode: |bytes| serde_json::from_slice::<T>(bytes).ok().map(|value| Self::payload(Arc::new(value))),
+        weigh: weigh::<T>,
+        tags: None,
+    };
+
+    fn payload(value: Arc<T>) -> Payload {
+        Payload { empty: C::is_empty(&value), value }
+    }
+
+    fn open(value: &AnyValue) -> Option<Arc<T>> {
+        Arc::clone(value).downcast().ok()
+    }
+}
+
+macro_rules! cloned {
+    ($([$($generics:tt)*] $type:ty, $kinds:ty, $content:ty;)*) => {$(
+        #[allow(private_bounds, reason = "nobody implements it")]
+        impl<$($generics)*> Stored<$type> for $kinds
+        where
+            $type: Wire + Clone,
+        {
+            const CODEC: &'static ValueCodec = &Plain::<$type, $content>::CODEC;
+
+            fn store(value: $type) -> Payload {
+                Plain::<$type, $content>::payload(Arc::new(value))
+            }
+
+            fn restore(value: &AnyValue, _: Answered) -> Option<$type> {
+                Plain::<$type, $content>::open(value).map(|value| (*value).clone())
+            }
+        }
+    )*};
+}
+
+cloned! {
+    [T] T, (Whole<T>, Whole<()>), Whole<T>;
+    [T] Vec<T>, (VecOf<T>, Whole<()>), VecOf<T>;
+    [T] Option<T>, (OptionOf<T>, Whole<T>), OptionOf<T>;
+    [T] Option<Vec<T>>, (OptionOf<Vec<T>>, VecOf<T>), OptionOf<Vec<T>>;
+    [T] Option<Option<T>>, (OptionOf<Option<T>>, OptionOf<T>), OptionOf<Option<T>>;
+}
+
+#[allow(private_bounds, reason = "nobody implements it")]
+impl<T: Wire, C: Content<T>> Stored<Arc<T>> for (ArcOf<T>, C) {
+    const CODEC: &'static ValueCodec = &Plain::<T, C>::CODEC;
+
+    fn store(value: Arc<T>) -> Payload {
+        Plain::<T, C>::payload(value)
+    }
+
+    fn restore(value: &AnyValue, _: Answered) -> Option<Arc<T>> {
+        Plain::<T, C>::open(value)
+    }
+}
+
+#[allow(private_bounds, reason = "nobody implements it")]
+impl<T: Wire, C: Content<T>> Stored<Cached<T>> for (CachedOf<T>, C) {
+    const CODEC: &'static ValueCodec = &Plain::<T, C>::CODEC;
+
+    fn store(value: Cached<T>) -> Payload {
+        Plain::<T, C>::payload(value.into_arc())
+    }
+
+    fn restore(value: &AnyValue, found: Answered) -> Option<Cached<T>> {
+        let value = Plain::<T, C>::open(value)?;
+        Some(Cached::new(value, found.source, found.age).stale(found.stale))
+    }
+}
+
+/// A shared value or none, as it is stored.
+struct Maybe<T>(PhantomData<T>);
+
+impl<T: Wire> Maybe<T> {
+    const CODEC: ValueCodec = ValueCodec {
+        id: CodecId::Function,
+        encode: |value| serde_json::to_vec(&value.downcast_ref::<Option<Arc<T>>>()?.as_deref()).ok(),
+        decode: |bytes| {
+            serde_json::from_slice::<Option<T>>(bytes).ok().map(|value| Self::payload(value.map(Arc::new)))
+        },
+        weigh: |value| match value.downcast_ref::<Option<Arc<T>>>() {
+            Some(Some(value)) => size_of::<T>() + Json::text_bytes(&**value),
+            _ => 0,
+        },
+        tags: None,
+    };
+
+    fn payload(value: Option<Arc<T>>) -> Payload {
+        Payload { empty: value.is_none(), value: Arc::new(value) }
+    }
+
+    fn open(value: &AnyValue) -> Option<Option<Arc<T>>> {
+        value.downcast_ref::<Option<Arc<T>>>().cloned()
+    }
+}
+
+#[allow(private_bounds, reason = "nobody implements it")]
+impl<T: Wire> Stored<Option<Arc<T>>> for (OptionOf<Arc<T>>, ArcOf<T>) {
+    const CODEC: &'static ValueCodec = &Maybe::<T>::CODEC;
+
+    fn store(value: Option<Arc<T>>) -> Payload {
+        Maybe::payload(value)
+    }
+
+    fn restore(value: &AnyValue, _: Answered) -> Option<Option<Arc<T>>> {
+        Maybe::open(value)
+    }
+}
+
+#[allow(private_bounds, reason = "nobody implements it")]
+impl<T: Wire> Stored<Option<Cached<T>>> for (OptionOf<Cached<T>>, CachedOf<T>) {
+    const CODEC: &'static ValueCodec = &Maybe::<T>::CODEC;
+
+    fn store(value: Option<Cached<T>>) -> Payload {
+        Maybe::payload(value.map(Cached::into_arc))
+    }
+
+    fn restore(value: &AnyValue, found: Answered) -> Option<Option<Cached<T>>> {
+        let value = Maybe::open(value)?;
+        Some(value.map(|value: Arc<T>| Cached::new(value, found.source, found.age).stale(found.stale)))
+    }
+}

@@ -1,0 +1,527 @@
+//! Cached functions on real SQLite and Redis: every shape of return, keys, handles, fences, errors, cancellation.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use pie::prelude::*;
+use pie::testing::{self, ManualClock};
+use pie::{CacheKey, Source};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Profile {
+    id: i64,
+    name: String,
+}
+
+#[derive(Debug, Clone, Model)]
+#[cached(ttl = "5m")]
+struct User {
+    #[pie(id, auto)]
+    id: i64,
+    name: String,
+}
+
+/// An error of the program's own, which cannot be copied.
+#[derive(Debug, PartialEq)]
+struct AppError(String);
+
+/// One that can.
+#[derive(Debug, Clone, PartialEq)]
+struct SharedError(u64);
+
+impl From<pie::Error> for SharedError {
+    fn from(_: pie::Error) -> Self {
+        Self(999)
+    }
+}
+
+type AppResult<T> = Result<T, AppError>;
+
+struct Users {
+    engine: Engine,
+    loads: AtomicU64,
+    gate: Semaphore,
+    clock: ManualClock,
+}
+
+impl Users {
+    async fn new() -> Self {
+        let clock = ManualClock::new();
+        let builder = Engine::builder().database("sqlite::memory:").config(testing::config()).clock(&clock);
+        let engine = builder.build().await.expect("builds");
+        engine.create_tables::<(User,)>().await.expect("creates");
+        Self { engine, loads: AtomicU64::new(0), gate: Semaphore::new(1_000_000), clock }
+    }
+
+    fn loaded(&self) -> u64 {
+        self.loads.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    /// Loads since the last call.
+    fn loads(&self) -> u64 {
+        self.loads.swap(0, Ordering::SeqCst)
+    }
+
+    /// A profile.
+    #[cached(ttl = "1m", key = "profile:{id}", tags("profiles", "profile:{id}"), depends(User), via = self.engine)]
+    pub async fn profile(&self, id: i64) -> Result<Option<Profile>, AppError> {
+        self.loaded();
+        let _turn = self.gate.acquire().await;
+        match id {
+            0 => Err(AppError("no id".into())),
+            99 => Ok(None),
+            _ => Ok(Some(Profile { id, name: format!("user {id}") })),
+        }
+    }
+
+    #[invalidates(keys("profile:{id}"), via = self.engine)]
+    pub async fn rename(&self, id: i64, name: &str) -> Result<(), AppError> {
+        if name.is_empty() { Err(AppError(format!("no name for {id}"))) } else { Ok(()) }
+    }
+
+    #[cached(ttl = "1m", via = self.engine)]
+    async fn plain(&self) -> u64 {
+        self.loaded()
+    }
+
+    #[cached(ttl = "1m", via = self.engine)]
+    async fn option(&self, some: bool) -> Option<u64> {
+        self.loaded();
+        some.then_some(7)
+    }
+
+    #[cached(ttl = "1m", empty_ttl = "10s", via = self.engine)]
+    async fn list(&self, many: u64) -> Vec<u64> {
+        self.loaded();
+        (0..many).collect()
+    }
+
+    #[cached(ttl = "1m", via = self.engine)]
+    async fn alias(&self, ok: bool) -> AppResult<Vec<u64>> {
+        self.loaded();
+        if ok { Ok(vec![1]) } else { Err(AppError("no".into())) }
+    }
+
+    #[cached(ttl = "1m", via = self.engine)]
+    async fn arc(&self) -> Arc<Vec<u64>> {
+        self.loaded();
+        Arc::new(vec![1, 2, 3])
+    }
+
+    #[cached(ttl = "1m", via = self.engine)]
+    async fn handle(&self) -> pie::Result<Cached<Profile>> {
+        self.loaded();
+        Ok(Cached::from(Profile { id: 1, name: "Ann".into() }))
+    }
+
+    #[cached(ttl = "1m", via = self.engine)]
+    async fn maybe(&self, some: bool) -> Result<Option<Arc<Profile>>, AppError> {
+        self.loaded();
+        Ok(some.then(|| Arc::new(Profile { id: 1, name: "Ann".into() })))
+    }
+
+    #[cached(ttl = "1m", via = self.engine)]
+    async fn maybe_handle(&self, some: bool) -> Option<Cached<u64>> {
+        self.loaded();
+        some.then(|| Cached::from(5))
+    }
+
+    #[cached(ttl = "1m", skip(trace), if = id > 0, via = self.engine)]
+    async fn conditional(&self, id: i64, trace: &str) -> u64 {
+        let _ = trace;
+        self.loaded()
+    }
+
+    #[cached(ttl = "1m", timeout = "20ms", via = self.engine)]
+    async fn slow(&self, shared: bool) -> Result<u64, SharedError> {
+        self.loaded();
+        let _turn = self.gate.acquire().await;
+        if shared { Ok(1) } else { Err(SharedError(4)) }
+    }
+
+    #[cached(ttl = "1m", via = self.engine)]
+    async fn failing(&self, clone: bool) -> Result<u64, SharedError> {
+        let number = self.loaded();
+        let _turn = self.gate.acquire().await;
+        if clone { Err(SharedError(number)) } else { Ok(number) }
+    }
+}
+
+#[tokio::test]
+async fn a_method_runs_once_and_its_key_tags_and_models_end_it() {
+    let users = Users::new().await;
+    let ann = Profile { id: 1, name: "user 1".into() };
+    for _ in 0..3 {
+        assert_eq!(users.profile(1).await, Ok(Some(ann.clone())));
+    }
+    assert_eq!(users.loads(), 1);
+    assert_eq!(users.profile(2).await.map(|found| found.map(|profile| profile.id)), Ok(Some(2)));
+    assert_eq!(users.loads(), 1, "another argument, another value");
+
+    let cache = users.engine.cache();
+    for way in 0..6 {
+        match way {
+            0 => cache.delete("profile:1").await.expect("deletes"),
+            1 => cache.delete_by_tags(["profile:1"]).await.expect("deletes"),
+            2 => cache.delete_by_pattern("profile:*").await.expect("deletes"),
+            3 => users.rename(1, "new").await.expect("renames"),
+            4 => users.profile_invalidate(1).await.expect("invalidates"),
+            _ => drop(User::insert(&users.engine, NewUser { name: "x".into() }).await.expect("inserts")),
+        }
+        users.profile(1).await.expect("answers");
+        assert_eq!(users.loads(), 1, "way {way}");
+        users.profile(1).await.expect("answers");
+        assert_eq!(users.loads(), 0);
+    }
+    assert!(users.rename(1, "").await.is_err());
+    users.profile(1).await.expect("answers");
+    assert_eq!(users.loads(), 0, "what failed ends nothing");
+    users.clock.advance(Duration::from_secs(61));
+    users.profile(1).await.expect("answers");
+    assert_eq!(users.loads(), 1, "its time is over");
+}
+
+#[tokio::test]
+async fn only_ok_is_stored_and_nothing_is_stored_shortly() {
+    let users = Users::new().await;
+    for _ in 0..2 {
+        assert_eq!(
+            users.profile(0).await,
+            Err(AppError("no id".into())),
+            "the program's own error, as it is"
+        );
+    }
+    assert_eq!(users.loads(), 2);
+    for _ in 0..2 {
+        assert_eq!(users.profile(99).await, Ok(None));
+    }
+    assert_eq!(users.loads(), 1);
+    users.clock.advance(Duration::from_secs(30));
+    users.profile(99).await.expect("answers");
+    assert_eq!(users.loads(), 1, "for the engine's `empty_cache_ttl`");
+    assert!(users.list(0).await.is_empty() && users.list(0).await.is_empty());
+    assert_eq!(users.loads(), 1);
+    users.clock.advance(Duration::from_secs(10));
+    assert!(users.list(0).await.is_empty());
+    assert_eq!(users.loads(), 1, "for its own `empty_ttl`");
+}
+
+#[tokio::test]
+async fn every_shape_of_return() {
+    let users = Users::new().await;
+    for _ in 0..2 {
+        assert_eq!(users.plain().await, 1);
+    }
+    assert_eq!(users.loads(), 1);
+    for _ in 0..2 {
+        assert_eq!((users.option(true).await, users.option(false).await), (Some(7), None));
+        assert_eq!(users.list(3).await, [0, 1, 2]);
+        assert_eq!(users.alias(true).await, Ok(vec![1]));
+        assert_eq!(users.maybe(true).await.map(|found| found.map(|one| one.id)), Ok(Some(1)));
+        assert_eq!(users.maybe(false).await.map(|found| found.is_none()), Ok(true));
+        assert_eq!(users.maybe_handle(true).await.map(|one| *one), Some(5));
+        assert!(users.maybe_handle(false).await.is_none());
+    }
+    assert_eq!(users.loads(), 8);
+    for _ in 0..2 {
+        assert_eq!(
+            users.alias(false).await,
+            Err(AppError("no".into())),
+            "an alias of `Result` is a `Result`"
+        );
+    }
+    assert_eq!(users.loads(), 2);
+    let (one, two) = (users.arc().await, users.arc().await);
+    assert!(Arc::ptr_eq(&one, &two), "no copy");
+    assert_eq!(users.loads(), 1);
+    let first = users.handle().await.expect("answers");
+    let again = users.handle().await.expect("answers");
+    assert_eq!((first.source(), again.source(), &first == &again), (Source::Database, Source::Memory, true));
+}
+
+#[tokio::test]
+async fn conditions_and_skipped_arguments() {
+    let users = Users::new().await;
+    assert_eq!(users.conditional(1, "a").await, users.conditional(1, "b").await);
+    assert_eq!(users.loads(), 1);
+    assert_ne!(users.conditional(0, "a").await, users.conditional(0, "a").await);
+}
+
+#[tokio::test]
+async fn companions() {
+    let users = Users::new().await;
+    assert_eq!(users.profile_cache_key(7), "profile:7");
+    users.profile(7).await.expect("answers");
+    users.profile_uncached(7).await.expect("answers");
+    assert_eq!(users.loads(), 2, "past the cache");
+    users.profile(7).await.expect("answers");
+    assert_eq!(users.loads(), 0, "which did not change");
+    users.profile_refresh(7).await.expect("answers");
+    assert_eq!(users.loads(), 1);
+    users.profile(7).await.expect("answers");
+    assert_eq!(users.loads(), 0, "what was refreshed is stored");
+    users.engine.cache().delete(&users.profile_cache_key(7)).await.expect("deletes");
+    users.profile(7).await.expect("answers");
+    assert_eq!(users.loads(), 1);
+}
+
+#[tokio::test]
+async fn a_load_that_an_invalidation_met_is_not_served_again() {
+    for way in 0..4 {
+        let users = Arc::new(Users::new().await);
+        users.gate.forget_permits(1_000_000);
+        let loading = tokio::spawn({
+            let users = Arc::clone(&users);
+            async move { users.profile(1).await }
+        });
+        pie_tests::until("it loads", async || users.loads.load(Ordering::SeqCst) == 1).await;
+        match way {
+            0 => users.rename(1, "new").await.expect("renames"),
+            1 => users.profile_invalidate(1).await.expect("invalidates"),
+            2 => users.engine.cache().delete_by_tags(["profiles"]).await.expect("deletes"),
+            _ => drop(User::insert(&users.engine, NewUser { name: "x".into() }).await.expect("inserts")),
+        }
+        users.gate.add_permits(1_000_000);
+        loading.await.expect("no panic").expect("answers");
+        users.loads();
+        users.profile(1).await.expect("answers");
+        assert_eq!(users.loads(), 1, "way {way}: what was loaded before it is not served after it");
+    }
+}
+
+#[tokio::test]
+async fn many_callers_are_one_load_and_a_dropped_one_hands_over() {
+    let users = Arc::new(Users::new().await);
+    users.gate.forget_permits(1_000_000);
+    let call = || {
+        let users = Arc::clone(&users);
+        tokio::spawn(async move { users.profile(1).await })
+    };
+    let leader = call();
+    pie_tests::until("it loads", async || users.loads.load(Ordering::SeqCst) == 1).await;
+    let waiting: Vec<_> = (0..200).map(|_| call()).collect();
+    tokio::task::yield_now().await;
+    leader.abort();
+    pie_tests::until("another one loads", async || users.loads.load(Ordering::SeqCst) == 2).await;
+    users.gate.add_permits(1_000_000);
+    for one in waiting {
+        assert_eq!(one.await.expect("no panic").map(|found| found.map(|one| one.id)), Ok(Some(1)));
+    }
+    assert_eq!(users.loads(), 2);
+}
+
+#[tokio::test]
+async fn errors_go_to_all_who_wait_as_far_as_they_can() {
+    let users = Arc::new(Users::new().await);
+    users.gate.forget_permits(1_000_000);
+    let calls: Vec<_> = (0..50)
+        .map(|_| {
+            let users = Arc::clone(&users);
+            tokio::spawn(async move { users.failing(true).await })
+        })
+        .collect();
+    pie_tests::until("it loads", async || users.loads.load(Ordering::SeqCst) == 1).await;
+    tokio::task::yield_now().await;
+    users.gate.add_permits(1_000_000);
+    for call in calls {
+        assert_eq!(
+            call.await.expect("no panic"),
+            Err(SharedError(1)),
+            "`Clone`: one load, one error for all"
+        );
+    }
+    assert_eq!(users.loads(), 1);
+
+    let calls: Vec<_> = (0..50)
+        .map(|_| {
+            let users = Arc::clone(&users);
+            tokio::spawn(async move { users.profile(0).await })
+        })
+        .collect();
+    for call in calls {
+        assert_eq!(call.await.expect("no panic"), Err(AppError("no id".into())));
+    }
+    assert!(users.loads() >= 2, "not `Clone`: who waited loads by itself");
+}
+
+#[tokio::test]
+async fn a_timeout_is_the_programs_error() {
+    let users = Users::new().await;
+    users.gate.forget_permits(1_000_000);
+    assert_eq!(users.slow(true).await, Err(SharedError(999)));
+    users.gate.add_permits(1_000_000);
+    assert_eq!(users.slow(true).await, Ok(1));
+    assert_eq!(users.slow(false).await, Err(SharedError(4)));
+}
+
+/// A free function with its engine as an argument.
+#[cached(ttl = "1m", name = "sum")]
+pub(crate) async fn sum_of(engine: &Engine, numbers: &[i64], extra: Option<i64>) -> pie::Result<i64> {
+    let rows: Vec<(i64,)> = engine.sql("SELECT ?").bind(extra.unwrap_or(0)).all().await?;
+    Ok(numbers.iter().sum::<i64>() + rows[0].0)
+}
+
+/// In a transaction, or not.
+#[cached(ttl = "1m")]
+async fn names(tx: &Tx) -> pie::Result<Vec<String>> {
+    let users = User::query(tx).order_by(User::ID.asc()).await?;
+    Ok(users.iter().map(|user| user.name.clone()).collect())
+}
+
+#[invalidates(tags("names"), models(User))]
+async fn add(tx: &Tx, name: String) -> pie::Result<()> {
+    tx.sql("INSERT INTO users (name) VALUES (?)").bind(name).execute().await.map(drop)
+}
+
+#[tokio::test]
+async fn free_functions_find_their_engine_among_the_arguments() -> pie::Result<()> {
+    let users = Users::new().await;
+    let engine = &users.engine;
+    let count = |outcome: pie::Result<i64>| outcome;
+    pie::assert_statements!(engine, 1, {
+        assert_eq!(count(sum_of(engine, &[1, 2], Some(3)).await)?, 6);
+        assert_eq!(sum_of(engine, &[1, 2], Some(3)).await?, 6);
+    });
+    pie::assert_statements!(engine, 3, {
+        sum_of(engine, &[1, 2], None).await?;
+        sum_of(engine, &[], Some(3)).await?;
+        sum_of(engine, &[1], Some(3)).await?;
+    });
+    assert_eq!(sum_of_cache_key(&[1, 2], Some(3)), "sum:%(1,2,%),%+3");
+    engine.cache().delete_by_pattern("sum:*").await?;
+    pie::assert_statements!(engine, 1, sum_of(engine, &[1, 2], Some(3)).await?);
+    let stats = engine.cache().report().groups;
+    assert!(stats.iter().any(|group| group.name == "sum" && group.kind.as_str() == "function"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn in_a_transaction_nothing_is_taken_from_the_cache_and_what_is_invalidated_waits_for_the_commit()
+-> pie::Result<()> {
+    let users = Users::new().await;
+    let engine = &users.engine;
+    let ask = || async { User::query(engine).await.map(|users| users.len()) };
+    assert_eq!(ask().await?, 0);
+    let tx = engine.begin().await?;
+    add(&tx, "Ann".into()).await?;
+    assert_eq!(names(&tx).await?, ["Ann"]);
+    assert_eq!(names(&tx).await?, ["Ann"]);
+    tx.rollback().await?;
+    pie::assert_statements!(engine, 0, ask().await?);
+    let tx = engine.begin().await?;
+    add(&tx, "Bob".into()).await?;
+    tx.commit().await?;
+    assert_eq!(ask().await?, 1);
+    Ok(())
+}
+
+#[cached(ttl = "1m", via = global)]
+async fn answer() -> u64 {
+    static CALLS: AtomicU64 = AtomicU64::new(0);
+    CALLS.fetch_add(1, Ordering::SeqCst)
+}
+
+#[tokio::test]
+async fn a_global_engine() {
+    assert_ne!(answer().await, answer().await, "without one, nothing is cached");
+    let users = Users::new().await;
+    pie::install(users.engine.clone());
+    assert_eq!(answer().await, answer().await);
+}
+
+/// Any data source behind a trait.
+trait Weather {
+    fn degrees(&self, city: &str) -> impl Future<Output = Result<f64, AppError>> + Send;
+}
+
+impl Weather for Users {
+    #[cached(ttl = "1m", key = "weather:{city}", via = self.engine)]
+    async fn degrees(&self, city: &str) -> Result<f64, AppError> {
+        self.loaded();
+        if city.is_empty() {
+            return Err(AppError("which city?".into()));
+        }
+        Ok(21.5)
+    }
+}
+
+#[tokio::test]
+async fn methods_of_traits() {
+    let users = Users::new().await;
+    for _ in 0..2 {
+        assert_eq!(users.degrees("Bergen").await, Ok(21.5));
+        assert!(users.degrees("").await.is_err());
+    }
+    assert_eq!(users.loads(), 3);
+}
+
+#[derive(CacheKey)]
+struct Search<'a> {
+    text: &'a str,
+    page: u32,
+}
+
+#[derive(CacheKey)]
+enum Sort {
+    Name,
+    Age { descending: bool },
+}
+
+impl Users {
+    #[cached(ttl = "1m", via = self.engine)]
+    async fn search<T: CacheKey + Send + Sync>(&self, search: &Search<'_>, sort: Sort, more: T) -> Vec<u64> {
+        let _ = (sort, more);
+        vec![self.loaded(), u64::from(search.page)]
+    }
+}
+
+#[tokio::test]
+async fn arguments_of_the_programs_own_types_and_generic_ones() {
+    let users = Users::new().await;
+    let ask = async |text: &str, sort: Sort| {
+        users.search(&Search { text, page: 1 }, sort, (1, "x")).await;
+        users.loads()
+    };
+    assert_eq!(ask("a", Sort::Name).await, 1);
+    assert_eq!(ask("a", Sort::Name).await, 0);
+    assert_eq!(ask("b", Sort::Name).await, 1);
+    assert_eq!(ask("a", Sort::Age { descending: true }).await, 1);
+    assert_eq!(ask("a", Sort::Age { descending: false }).await, 1);
+    assert_eq!(ask("a", Sort::Age { descending: true }).await, 0);
+}
+
+#[tokio::test]
+async fn values_come_from_redis_as_well() -> pie::Result<()> {
+    let Some(port) = pie_tests::redis_server::shared() else { return Ok(()) };
+    let config = testing::config();
+    let build = async || {
+        let redis = pie::RedisConfig::new(format!("127.0.0.1:{port}")).budget(Duration::from_secs(5));
+        let builder = Engine::builder().database("sqlite::memory:").memory(pie::Memory::default());
+        let builder = builder.redis(redis.connect_timeout(Duration::from_secs(20))).require_redis();
+        let engine = builder.config(config.clone()).build().await.expect("builds");
+        engine.create_tables::<(User,)>().await.expect("creates");
+        Users { engine, loads: AtomicU64::new(0), gate: Semaphore::new(1_000), clock: ManualClock::new() }
+    };
+    let (one, two) = (build().await, build().await);
+    let all = async |users: &Users| {
+        users.profile(1).await.expect("answers");
+        users.profile(99).await.expect("answers");
+        users.maybe(true).await.expect("answers");
+        users.maybe_handle(false).await;
+        users.arc().await;
+        let handle = users.handle().await.expect("answers");
+        users.engine.cache().flush().await;
+        (users.loads(), handle.source())
+    };
+    assert_eq!(all(&one).await, (6, Source::Database));
+    assert_eq!(all(&two).await, (0, Source::Redis));
+    one.profile_invalidate(1).await?;
+    two.engine.cache().layers()[0].evict_all().await?;
+    two.profile(1).await.expect("answers");
+    assert_eq!(two.loads(), 1, "what one process ends, Redis does not give another");
+    Ok(())
+}
