@@ -6,7 +6,7 @@ mod shape;
 
 use std::sync::{PoisonError, RwLock};
 
-pub use call::{Call, Function, Invalidation};
+pub use call::{Call, Function, Invalidation, Via};
 pub use key::{CacheKey, KeyWriter, Template};
 pub use shape::{AloneFallback, OuterFallback, WrapFallback, probe};
 

@@ -17,8 +17,8 @@ pub use std::{concat, module_path};
 pub use crate::cache::groups::GroupId;
 pub use crate::error::Error;
 pub use crate::function::{
-    AloneFallback, CacheKey, Call, Function, Invalidation, KeyWriter, OuterFallback, Template, WrapFallback,
-    installed, probe,
+    AloneFallback, CacheKey, Call, Function, Invalidation, KeyWriter, OuterFallback, Template, Via,
+    WrapFallback, installed, probe,
 };
 pub use crate::model::fingerprint::{fingerprint, row_fingerprint};
 pub use crate::model::{

@@ -49,3 +49,33 @@ async fn a_hit_in_memory_allocates_nothing() -> pie::Result<()> {
     }
     Ok(())
 }
+
+#[cached(ttl = "1m", tags("numbers"), depends(User))]
+async fn numbers(engine: &Engine, name: &str, many: u64) -> pie::Result<std::sync::Arc<Vec<u64>>> {
+    let _ = (engine, name);
+    Ok(std::sync::Arc::new((0..many).collect()))
+}
+
+#[cached(ttl = "1m", key = "handle:{name}")]
+async fn handle(engine: &Engine, name: &str) -> Option<Cached<u64>> {
+    let _ = engine;
+    (!name.is_empty()).then(|| Cached::from(7))
+}
+
+#[tokio::test]
+async fn a_hit_of_a_function_allocates_nothing() -> pie::Result<()> {
+    let engine = Engine::builder().database("sqlite::memory:").build().await?;
+    numbers(&engine, "a", 100).await?;
+    handle(&engine, "a").await;
+    handle(&engine, "").await;
+    let mut context = Context::from_waker(Waker::noop());
+    let measured = allocation_counter::measure(|| {
+        for _ in 0..1_000 {
+            assert!(std::pin::pin!(numbers(&engine, "a", 100)).poll(&mut context).is_ready());
+            assert!(std::pin::pin!(handle(&engine, "a")).poll(&mut context).is_ready());
+            assert!(std::pin::pin!(handle(&engine, "")).poll(&mut context).is_ready());
+        }
+    });
+    assert_eq!(measured.count_total / 1_000, 0);
+    Ok(())
+}

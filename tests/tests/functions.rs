@@ -1,5 +1,6 @@
 //! Cached functions on real SQLite and Redis: every shape of return, keys, handles, fences, errors, cancellation.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(unreachable_pub, reason = "what is public has companions")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -457,6 +458,44 @@ async fn methods_of_traits() {
         assert!(users.degrees("").await.is_err());
     }
     assert_eq!(users.loads(), 3);
+}
+
+/// The same with `async_trait`, whose methods give boxed futures.
+#[async_trait::async_trait]
+trait Forecast {
+    async fn tomorrow(&self, city: &str, days: Vec<u8>) -> Result<f64, AppError>;
+    async fn forget(&self, city: &str) -> Result<(), AppError>;
+}
+
+#[async_trait::async_trait]
+impl Forecast for Users {
+    #[cached(ttl = "1m", name = "forecast", via = self.engine)]
+    async fn tomorrow(&self, city: &str, days: Vec<u8>) -> Result<f64, AppError> {
+        self.loaded();
+        if days.is_empty() { Err(AppError(format!("no days for {city}"))) } else { Ok(20.0) }
+    }
+
+    #[invalidates(patterns("forecast:{city},*"), via = self.engine)]
+    async fn forget(&self, city: &str) -> Result<(), AppError> {
+        if city.is_empty() { Err(AppError("which city?".into())) } else { Ok(()) }
+    }
+}
+
+#[tokio::test]
+async fn methods_of_async_trait() {
+    let users: Arc<Users> = Arc::new(Users::new().await);
+    let forecast: Arc<dyn Forecast + Send + Sync> = Arc::<Users>::clone(&users);
+    for _ in 0..2 {
+        assert_eq!(forecast.tomorrow("Bergen", vec![1]).await, Ok(20.0));
+    }
+    assert_eq!(users.loads(), 1);
+    forecast.forget("Oslo").await.expect("forgets");
+    forecast.tomorrow("Bergen", vec![1]).await.expect("answers");
+    assert_eq!(users.loads(), 0);
+    forecast.forget("Bergen").await.expect("forgets");
+    forecast.tomorrow("Bergen", vec![1]).await.expect("answers");
+    assert_eq!(users.loads(), 1);
+    assert!(forecast.tomorrow("Bergen", Vec::new()).await.is_err());
 }
 
 #[derive(CacheKey)]

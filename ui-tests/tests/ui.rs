@@ -23,5 +23,7 @@ fn messages() {
     cases.pass("ui/pass/*.rs");
     cases.compile_fail("ui/model/*.rs");
     cases.compile_fail("ui/cached/*.rs");
+    cases.compile_fail("ui/function/*.rs");
+    cases.compile_fail("ui/invalidates/*.rs");
     cases.compile_fail("ui/types/*.rs");
 }

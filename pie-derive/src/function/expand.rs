@@ -3,6 +3,7 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
+use syn::spanned::Spanned;
 use syn::{FnArg, GenericParam, ItemFn, Pat};
 
 use super::ir::{CachedIr, Common, InvalidatesIr, Kind, Via, signature, span_of};
@@ -39,15 +40,19 @@ fn key(ir: &CachedIr, into: &TokenStream) -> TokenStream {
     quote!(#into.literal(#first); #(#values)*)
 }
 
-/// `let pie_via = …;`: an `Option` of a reference to the handle.
+/// `let pie_via = …;`
 fn via(common: &Common, p: &TokenStream) -> TokenStream {
     let (via, installed) = (own("via"), own("installed"));
     match &common.via {
         Via::Global => quote! {
             let #installed = #p::installed();
-            let #via = #installed.as_ref();
+            let #via = #p::Via::installed(&#installed);
         },
-        Via::Expr(expr) => quote!(let #via = #p::Option::Some(&(#expr));),
+        Via::Expr(expr) => {
+            // At the expression, so that what is no handle is told there.
+            let handle = quote_spanned!(expr.span()=> #p::Via::of(&(#expr)));
+            quote!(let #via = #handle;)
+        }
     }
 }
 
@@ -112,6 +117,11 @@ fn call(item: &ItemFn, ir: &CachedIr, body: &TokenStream, refreshed: bool) -> To
     } else {
         quote!(#p::Option::None)
     };
+    // At the return type, so that what cannot be stored is told there.
+    let at_once = quote_spanned!(output.span()=> #call.hit::<#output, _, _>(#shape.0, #shape.1));
+    let run = quote_spanned! {output.span()=>
+        #call.run::<#output, _, _, _, _, _>(#shape.0, #shape.1, #shape.2, #ended, #body)
+    };
     quote! {
         static #function: #p::Function = #p::Function::new(
             #name,
@@ -129,11 +139,12 @@ fn call(item: &ItemFn, ir: &CachedIr, body: &TokenStream, refreshed: bool) -> To
         #via
         let mut #call = #p::Call::new(&#function, #via_name, #of) #only_if #refresh;
         #key
-        if let #p::Option::Some(#hit) = #call.hit::<#output, _, _>(#shape.0, #shape.1) {
+        if let #p::Option::Some(#hit) = #at_once {
             return #hit;
         }
         #(#tags)*
-        #call.run::<#output, _, _, _, _, _>(#shape.0, #shape.1, #shape.2, #ended, #body).await
+        // In a box, so that the futures of callers stay small.
+        #p::Box::pin(#run).await
     }
 }
 

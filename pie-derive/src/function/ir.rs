@@ -334,9 +334,12 @@ pub(super) fn cached(tokens: TokenStream, item: &ItemFn, errors: &mut Errors) ->
 
     let in_key = |ident: &&Ident| !skip.contains(ident) && handle.as_ref() != Some(*ident);
     let key_arguments: Vec<Ident> = idents.iter().filter(in_key).cloned().collect();
+    let bare = |name: &str| name.trim_start_matches("r#").to_owned();
+    let holds = |template: &Template, ident: &Ident| {
+        template.arguments.iter().any(|name| bare(name) == bare(&ident.to_string()))
+    };
     if let (Some(template), Some(span)) = (&key, key_span) {
-        let bare = |ident: &Ident| ident.to_string().trim_start_matches("r#").to_owned();
-        for missing in key_arguments.iter().filter(|ident| !template.arguments.contains(&bare(ident))) {
+        for missing in key_arguments.iter().filter(|ident| !holds(template, ident)) {
             errors.add(syn::Error::new(
                 span,
                 format!(
@@ -356,7 +359,7 @@ pub(super) fn cached(tokens: TokenStream, item: &ItemFn, errors: &mut Errors) ->
     }
     let mut needed: Vec<Ident> = key_arguments.clone();
     if let Some(template) = &key {
-        needed.retain(|ident| template.arguments.iter().any(|name| ident == name));
+        needed.retain(|ident| holds(template, ident));
     }
     let (kind, output) = kind?;
     Some(CachedIr {

@@ -46,7 +46,7 @@ fn value(text: &str, names: &Names<'_>, span: Span) -> syn::Result<(TokenStream,
     let first = path.next().unwrap_or_default();
     let known = |ident: &&Ident| {
         let ident = ident.to_string();
-        ident == first || ident.strip_prefix("r#") == Some(first)
+        ident.trim_start_matches("r#") == first.trim_start_matches("r#")
     };
     let root = if first == "self" && names.receiver {
         Ident::new("self", span).into_token_stream()

@@ -48,6 +48,24 @@ impl Function {
     }
 }
 
+/// Through what a function uses the cache: an engine, a transaction, or nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Via<'a>(Option<Target<'a>>);
+
+impl<'a> Via<'a> {
+    /// Through this handle.
+    #[must_use]
+    pub fn of<H: Handle>(handle: &'a H) -> Self {
+        Self(Some(handle.target()))
+    }
+
+    /// Through the engine that was installed, if one was.
+    #[must_use]
+    pub fn installed(engine: &'a Option<Engine>) -> Self {
+        Self(engine.as_ref().map(Target::Engine))
+    }
+}
+
 /// A call before it is answered.
 pub struct Call<'a> {
     function: &'static Function,
@@ -69,10 +87,10 @@ impl fmt::Debug for Call<'_> {
 pub(super) type Ended<R> = Option<fn(Error) -> R>;
 
 impl<'a> Call<'a> {
-    /// A call through this handle; without one the function runs by itself. `of` is the type whose method it is, or nothing.
+    /// A call through an engine or a transaction; without one the function runs by itself. `of` is the type whose method it is, or nothing.
     #[must_use]
-    pub fn new<H: Handle>(function: &'static Function, on: Option<&'a H>, of: &str) -> Self {
-        let on = on.map(|on| on.target());
+    pub fn new(function: &'static Function, via: Via<'a>, of: &str) -> Self {
+        let Via(on) = via;
         let mut key = Template::default();
         if let Some(Target::Engine(engine)) = &on {
             key.literal(engine.inner_scope());
@@ -132,7 +150,12 @@ impl<'a> Call<'a> {
     fn policy(&self, engine: &Engine) -> Option<Effective> {
         let mut options = Options::default();
         options.refresh = self.refresh;
-        Some(engine.policy_of(&options, &self.function.policy)).filter(|policy| policy.enabled)
+        let mut policy = engine.policy_of(&options, &self.function.policy);
+        // These take a load that outlives its caller, which a function's body does not.
+        policy.rules.ahead = None;
+        policy.rules.limits.stale = 0;
+        policy.rules.soft_timeout = None;
+        policy.enabled.then_some(policy)
     }
 
     /// The whole key: what tells it from all others.
@@ -159,7 +182,6 @@ impl<'a> Call<'a> {
             Peeked::Hit(found) => {
                 S::restore(found.entry.value(), answered(&found)).map(|value| O::close(Ok(value)))
             }
-            // Aging: whoever finds it loads it anew.
             Peeked::Aging(_) | Peeked::Miss => None,
         }
     }
@@ -365,8 +387,8 @@ impl Invalidation {
     }
 
     /// Carries it out; inside a transaction, at its commit.
-    pub async fn run<H: Handle>(self, on: Option<&H>) {
-        match on.map(|on| on.target()) {
+    pub async fn run(self, Via(on): Via<'_>) {
+        match on {
             Some(Target::Engine(engine)) => {
                 let names: Vec<StampName> = engine.stamps(&self.names);
                 engine.chain().invalidate(names).await;

@@ -320,6 +320,7 @@ pub struct Answered {
 
 /// What can be written for other processes.
 trait Wire: Serialize + DeserializeOwned + Send + Sync + 'static {}
+#[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Wire for T {}
 
 fn encode<T: Serialize + 'static>(value: &(dyn Any + Send + Sync)) -> Option<Vec<u8>> {
@@ -355,6 +356,7 @@ impl<T: Wire, C: Content<T>> Plain<T, C> {
 macro_rules! cloned {
     ($([$($generics:tt)*] $type:ty, $kinds:ty, $content:ty;)*) => {$(
         #[allow(private_bounds, reason = "nobody implements it")]
+        #[diagnostic::do_not_recommend]
         impl<$($generics)*> Stored<$type> for $kinds
         where
             $type: Wire + Clone,
@@ -381,6 +383,7 @@ cloned! {
 }
 
 #[allow(private_bounds, reason = "nobody implements it")]
+#[diagnostic::do_not_recommend]
 impl<T: Wire, C: Content<T>> Stored<Arc<T>> for (ArcOf<T>, C) {
     const CODEC: &'static ValueCodec = &Plain::<T, C>::CODEC;
 
@@ -394,6 +397,7 @@ impl<T: Wire, C: Content<T>> Stored<Arc<T>> for (ArcOf<T>, C) {
 }
 
 #[allow(private_bounds, reason = "nobody implements it")]
+#[diagnostic::do_not_recommend]
 impl<T: Wire, C: Content<T>> Stored<Cached<T>> for (CachedOf<T>, C) {
     const CODEC: &'static ValueCodec = &Plain::<T, C>::CODEC;
 
@@ -434,6 +438,7 @@ impl<T: Wire> Maybe<T> {
 }
 
 #[allow(private_bounds, reason = "nobody implements it")]
+#[diagnostic::do_not_recommend]
 impl<T: Wire> Stored<Option<Arc<T>>> for (OptionOf<Arc<T>>, ArcOf<T>) {
     const CODEC: &'static ValueCodec = &Maybe::<T>::CODEC;
 
@@ -447,6 +452,7 @@ impl<T: Wire> Stored<Option<Arc<T>>> for (OptionOf<Arc<T>>, ArcOf<T>) {
 }
 
 #[allow(private_bounds, reason = "nobody implements it")]
+#[diagnostic::do_not_recommend]
 impl<T: Wire> Stored<Option<Cached<T>>> for (OptionOf<Cached<T>>, CachedOf<T>) {
     const CODEC: &'static ValueCodec = &Maybe::<T>::CODEC;
 
