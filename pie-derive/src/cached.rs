@@ -26,7 +26,7 @@ pub(crate) fn attribute(arguments: &TokenStream, item: &TokenStream) -> TokenStr
             item.into_token_stream()
         }
         Ok(Item::Struct(item)) => behind_the_derive(&item),
-        Ok(Item::Fn(item)) => crate::function::cached(arguments.clone(), item),
+        Ok(Item::Fn(item)) => crate::function::cached(arguments.clone(), &item),
         Ok(other) => {
             let what = match &other {
                 Item::Impl(_) => "an impl block",

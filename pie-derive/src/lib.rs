@@ -43,5 +43,5 @@ pub fn cached(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// Says what a function makes wrong in the cache; documented at `pie::invalidates`.
 #[proc_macro_attribute]
 pub fn invalidates(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    function::invalidates(arguments.into(), item.into()).into()
+    function::invalidates(arguments.into(), &item.into()).into()
 }

@@ -8,7 +8,7 @@ use std::sync::{PoisonError, RwLock};
 
 pub use call::{Call, Function, Invalidation, Via};
 pub use key::{CacheKey, KeyWriter, Template};
-pub use shape::{AloneFallback, OuterFallback, WrapFallback, probe};
+pub use shape::{AloneFallback, OuterFallback, WrapFallback, probe, shape};
 
 use crate::engine::Engine;
 

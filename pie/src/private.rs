@@ -18,7 +18,7 @@ pub use crate::cache::groups::GroupId;
 pub use crate::error::Error;
 pub use crate::function::{
     AloneFallback, CacheKey, Call, Function, Invalidation, KeyWriter, OuterFallback, Template, Via,
-    WrapFallback, installed, probe,
+    WrapFallback, installed, probe, shape,
 };
 pub use crate::model::fingerprint::{fingerprint, row_fingerprint};
 pub use crate::model::{

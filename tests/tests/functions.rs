@@ -241,7 +241,7 @@ async fn every_shape_of_return() {
     assert_eq!(users.loads(), 1);
     let first = users.handle().await.expect("answers");
     let again = users.handle().await.expect("answers");
-    assert_eq!((first.source(), again.source(), &first == &again), (Source::Database, Source::Memory, true));
+    assert_eq!((first.source(), again.source(), first == again), (Source::Database, Source::Memory, true));
 }
 
 #[tokio::test]

@@ -118,9 +118,8 @@ fn call(item: &ItemFn, ir: &CachedIr, body: &TokenStream, refreshed: bool) -> To
         quote!(#p::Option::None)
     };
     // At the return type, so that what cannot be stored is told there.
-    let at_once = quote_spanned!(output.span()=> #call.hit::<#output, _, _>(#shape.0, #shape.1));
-    let run = quote_spanned! {output.span()=>
-        #call.run::<#output, _, _, _, _, _>(#shape.0, #shape.1, #shape.2, #ended, #body)
+    let shaped = quote_spanned! {output.span()=>
+        #p::shape::<#output, _, _, _>(outer, (first, first.inner().wrap()), outer.error().sharing())
     };
     quote! {
         static #function: #p::Function = #p::Function::new(
@@ -134,17 +133,17 @@ fn call(item: &ItemFn, ir: &CachedIr, body: &TokenStream, refreshed: bool) -> To
             use #p::{AloneFallback as _, OuterFallback as _, WrapFallback as _};
             let outer = #p::probe::<#output>().outer();
             let first = outer.inner().wrap();
-            (outer, (first, first.inner().wrap()), outer.error().sharing())
+            #shaped
         };
         #via
         let mut #call = #p::Call::new(&#function, #via_name, #of) #only_if #refresh;
         #key
-        if let #p::Option::Some(#hit) = #at_once {
+        if let #p::Option::Some(#hit) = #call.hit(&#shape) {
             return #hit;
         }
         #(#tags)*
         // In a box, so that the futures of callers stay small.
-        #p::Box::pin(#run).await
+        #p::Box::pin(#call.run(#shape, #ended, #body)).await
     }
 }
 

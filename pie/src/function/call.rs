@@ -2,14 +2,13 @@
 
 use std::fmt;
 use std::future::Future;
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::key::{CacheKey, Template};
-use super::shape::{Answered, Outer, Sharing, Stored};
+use super::shape::{Answered, Shape};
 use crate::cache::BoxFuture;
 use crate::cache::chain::{Found, Got, Item, Peeked};
-use crate::cache::entry::Payload;
+use crate::cache::entry::{Payload, ValueCodec};
 use crate::cache::groups::{GroupId, GroupKind};
 use crate::cache::key::{Key, Lookup};
 use crate::cache::read::Loader;
@@ -166,11 +165,7 @@ impl<'a> Call<'a> {
     }
 
     /// The answer, if memory has it. Does not wait and does not allocate.
-    pub fn hit<R, O, S>(&self, _: O, _: S) -> Option<R>
-    where
-        O: Outer<R>,
-        S: Stored<O::Inner>,
-    {
+    pub fn hit<R, X, E>(&self, shape: &Shape<R, X, E>) -> Option<R> {
         let engine = self.engine()?;
         let policy = self.policy(engine)?;
         if self.refresh {
@@ -180,13 +175,13 @@ impl<'a> Call<'a> {
         let lookup = Lookup { full: &full, hash: engine.chain().stamps.hash(&full) };
         match engine.chain().peek(lookup, &policy.rules, &self.function.group) {
             Peeked::Hit(found) => {
-                S::restore(found.entry.value(), answered(&found)).map(|value| O::close(Ok(value)))
+                (shape.restore)(found.entry.value(), answered(&found)).map(|value| (shape.close)(Ok(value)))
             }
             Peeked::Aging(_) | Peeked::Miss => None,
         }
     }
 
-    fn item<X, S: Stored<X>>(&self, engine: &Engine, policy: &Effective) -> Result<Item> {
+    fn item(&self, engine: &Engine, policy: &Effective, codec: &'static ValueCodec) -> Result<Item> {
         let logical = self.logical();
         let family = logical.split(':').next().unwrap_or(&logical);
         let mut names = vec![format!("k:{logical}"), depends::family_name(family)];
@@ -211,49 +206,41 @@ impl<'a> Call<'a> {
             key: Key::new(&full, hash, engine.scope(), &logical, &suffix),
             names: stamps,
             limits: policy.rules.limits,
-            codec: S::CODEC,
+            codec,
             group: &self.function.group,
         })
     }
 
     /// The answer: from the layers, or from the function's body, once for all that ask at the same time.
-    pub async fn run<R, O, S, Sh, B, Fut>(self, _: O, _: S, _: Sh, ended: Ended<R>, body: B) -> R
+    pub async fn run<R, X, E, B, Fut>(self, shape: Shape<R, X, E>, ended: Ended<R>, body: B) -> R
     where
-        O: Outer<R> + Send,
-        S: Stored<O::Inner> + Send,
-        Sh: Sharing<O::Error> + Send,
-        O::Error: Send,
-        O::Inner: Send,
         R: Send,
+        X: Send,
+        E: Send,
         B: FnOnce() -> Fut + Send,
         Fut: Future<Output = R> + Send,
     {
         let Some(engine) = self.engine() else { return body().await };
         let Some(policy) = self.policy(engine) else { return body().await };
-        let item = match self.item::<O::Inner, S>(engine, &policy) {
+        let item = match self.item(engine, &policy, shape.codec) {
             Ok(item) => Arc::new(item),
             Err(error) => {
                 tracing::error!(function = self.function.name, %error, "a function runs without the cache");
                 return body().await;
             }
         };
-        let mut loader = Body {
-            engine: engine.clone(),
-            function: self.function,
-            body: Some(body),
-            failed: None,
-            types: PhantomData::<fn() -> (R, O, S, Sh)>,
-        };
+        let mut loader =
+            Body { engine: engine.clone(), function: self.function, body: Some(body), failed: None, shape };
         let outcome = engine.chain().get(&[item], &policy.rules, &mut loader).await;
-        let Body { body, failed, .. } = loader;
+        let Body { body, failed, shape, .. } = loader;
         let error = match outcome.map(|mut all| all.pop()) {
             Ok(Some(got)) => {
                 let (value, found) = match &got {
                     Got::Found(found) => (found.entry.value(), answered(found)),
                     Got::Loaded(payload) => (&payload.value, LOADED),
                 };
-                match S::restore(value, found) {
-                    Some(value) => return O::close(Ok(value)),
+                match (shape.restore)(value, found) {
+                    Some(value) => return (shape.close)(Ok(value)),
                     None => {
                         Error::new(ErrorKind::Decode, "a cached value of another type under the same key")
                     }
@@ -263,10 +250,10 @@ impl<'a> Call<'a> {
             Err(error) => error,
         };
         if let Some(failed) = failed {
-            return O::close(Err(failed));
+            return (shape.close)(Err(failed));
         }
-        if let Some(shared) = error.carried().and_then(Sh::shared) {
-            return O::close(Err(shared));
+        if let Some(shared) = error.carried().and_then(shape.shared) {
+            return (shape.close)(Err(shared));
         }
         match (ended, body) {
             (Some(ended), _) if error.kind() == ErrorKind::LoadTimeout => ended(error),
@@ -303,24 +290,21 @@ fn answered(found: &Found) -> Answered {
 const LOADED: Answered = Answered { source: Source::Database, age: 0, stale: false };
 
 /// Loads by running the function's body.
-struct Body<B, E, T> {
+struct Body<B, R, X, E> {
     engine: Engine,
     function: &'static Function,
     /// Taken when it is run.
     body: Option<B>,
     /// The function's own error.
     failed: Option<E>,
-    types: PhantomData<T>,
+    shape: Shape<R, X, E>,
 }
 
-impl<R, O, S, Sh, B, Fut> Loader for Body<B, O::Error, fn() -> (R, O, S, Sh)>
+impl<R, X, E, B, Fut> Loader for Body<B, R, X, E>
 where
-    O: Outer<R>,
-    O::Error: Send,
-    O::Inner: Send,
     R: Send,
-    S: Stored<O::Inner>,
-    Sh: Sharing<O::Error>,
+    X: Send,
+    E: Send,
     B: FnOnce() -> Fut + Send,
     Fut: Future<Output = R> + Send,
 {
@@ -331,11 +315,11 @@ where
             };
             let max_loads = self.function.policy.max_loads;
             let returned = self.engine.in_turn_of(self.function.name, max_loads, body()).await;
-            match O::open(returned) {
-                Ok(value) => Ok(vec![S::store(value)]),
+            match (self.shape.open)(returned) {
+                Ok(value) => Ok(vec![(self.shape.store)(value)]),
                 Err(error) => {
                     let told = Error::new(ErrorKind::Load, "a cached function returned an error");
-                    let told = told.with_query(self.function.name).carrying(Sh::share(&error));
+                    let told = told.with_query(self.function.name).carrying((self.shape.share)(&error));
                     self.failed = Some(error);
                     Err(told)
                 }

@@ -10,6 +10,7 @@
 
 use std::any::Any;
 use std::convert::Infallible;
+use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -308,6 +309,43 @@ pub trait Stored<X> {
     /// What was stored; `None` for another type's.
     #[doc(hidden)]
     fn restore(value: &AnyValue, found: Answered) -> Option<X>;
+}
+
+/// Everything that is to be known of a return type, as data: `R` is what the function returns, `X` what is stored of it, `E`
+/// its error.
+pub struct Shape<R, X, E> {
+    pub(super) open: fn(R) -> Result<X, E>,
+    pub(super) close: fn(Result<X, E>) -> R,
+    pub(super) codec: &'static ValueCodec,
+    pub(super) store: fn(X) -> Payload,
+    pub(super) restore: fn(&AnyValue, Answered) -> Option<X>,
+    pub(super) share: fn(&E) -> Option<Arc<dyn Any + Send + Sync>>,
+    pub(super) shared: fn(&(dyn Any + Send + Sync)) -> Option<E>,
+}
+
+impl<R, X, E> fmt::Debug for Shape<R, X, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Shape")
+    }
+}
+
+/// The shape of a return type, from the answers to the questions about it.
+#[must_use]
+pub const fn shape<R, O, S, Sh>(_: O, _: S, _: Sh) -> Shape<R, O::Inner, O::Error>
+where
+    O: Outer<R> + Copy,
+    S: Stored<O::Inner> + Copy,
+    Sh: Sharing<O::Error> + Copy,
+{
+    Shape {
+        open: O::open,
+        close: O::close,
+        codec: S::CODEC,
+        store: S::store,
+        restore: S::restore,
+        share: Sh::share,
+        shared: Sh::shared,
+    }
 }
 
 /// Who answered, and how old the answer is.
