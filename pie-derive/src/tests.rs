@@ -94,6 +94,32 @@ fn cached_above_the_derive_moves_behind_it() {
 }
 
 #[test]
+fn functions() {
+    let cached = |arguments: &'static str| {
+        move |item: TokenStream| crate::cached::attribute(&arguments.parse().expect("tokens"), &item)
+    };
+    check(
+        "function",
+        "/// Counts. pub async fn count(engine: &Engine, status: &str) -> pie::Result<u64> { Ok(1) }"
+            .replace(". pub", ".\npub")
+            .as_str(),
+        cached("ttl = \"5m\""),
+    );
+    check(
+        "trait_method",
+        "async fn profile(&self, id: i64) -> Option<Profile> { None }",
+        cached(
+            "key = \"profile:{id}\", tags(\"profile:{id}\"), depends(User), via = self.engine, if = id > 0",
+        ),
+    );
+    check("invalidates", "pub async fn rename(&self, id: i64) -> Result<(), Error> { Ok(()) }", |item| {
+        let arguments = "keys(\"profile:{id}\"), tags(\"users\"), models(User), via = self.engine";
+        crate::function::invalidates(arguments.parse().expect("tokens"), &item)
+    });
+    check("cache_key", "enum Sort<T> { Name, Age { descending: bool }, By(T) }", crate::cache_key::derive);
+}
+
+#[test]
 fn all_mistakes_are_reported_together() {
     let input: TokenStream = r#"
         #[pie(tabel = "users")]

@@ -564,3 +564,88 @@ async fn values_come_from_redis_as_well() -> pie::Result<()> {
     assert_eq!(two.loads(), 1, "what one process ends, Redis does not give another");
     Ok(())
 }
+
+/// Functions of one name: each has values of its own.
+mod twins {
+    use super::*;
+
+    #[derive(Debug)]
+    pub(crate) struct Left(pub(crate) Engine);
+    #[derive(Debug)]
+    pub(crate) struct Right(pub(crate) Engine);
+
+    impl Left {
+        #[cached(ttl = "1m", via = self.0)]
+        pub(crate) async fn value(&self, id: i64) -> i64 {
+            id
+        }
+    }
+
+    impl Right {
+        #[cached(ttl = "1m", via = self.0)]
+        pub(crate) async fn value(&self, id: i64) -> i64 {
+            -id
+        }
+    }
+
+    #[cached(ttl = "1m", name = "value")]
+    pub(crate) async fn text(engine: &Engine, id: i64) -> String {
+        let _ = engine;
+        format!("text {id}")
+    }
+}
+
+#[tokio::test]
+async fn functions_of_one_name_are_told_apart_and_ended_together() {
+    let users = Users::new().await;
+    let engine = &users.engine;
+    let (left, right) = (twins::Left(engine.clone()), twins::Right(engine.clone()));
+    for _ in 0..2 {
+        assert_eq!((left.value(1).await, right.value(1).await), (1, -1));
+        assert_eq!(twins::text(engine, 1).await, "text 1");
+    }
+    let loads = |outcome: u64| outcome;
+    let before = loads(engine.cache().stats().loads);
+    engine.cache().delete("value:1").await.expect("deletes");
+    left.value(1).await;
+    right.value(1).await;
+    twins::text(engine, 1).await;
+    assert_eq!(engine.cache().stats().loads - before, 3, "one key, three values");
+}
+
+#[tokio::test]
+async fn scopes_keep_functions_apart_and_a_closed_engine_runs_them() {
+    let users = Users::new().await;
+    let tenant = users.engine.scoped("tenant:7");
+    let ask = async |engine: &Engine| sum_of(engine, &[1], None).await;
+    ask(&users.engine).await.expect("answers");
+    pie::assert_statements!(users.engine, 1, ask(&tenant).await.expect("answers"));
+    tenant.cache().delete_by_pattern("sum:*").await.expect("deletes");
+    pie::assert_statements!(users.engine, 0, ask(&users.engine).await.expect("answers"));
+    users.engine.cache().disable();
+    users.plain().await;
+    users.plain().await;
+    assert_eq!(users.loads(), 2, "switched off");
+    users.engine.cache().enable();
+    users.engine.close().await;
+    users.plain().await;
+    users.plain().await;
+    assert_eq!(users.loads(), 2, "closed");
+}
+
+#[tokio::test]
+async fn a_failing_layer_never_fails_a_function() {
+    let layer = testing::FaultyLayer::new();
+    let builder =
+        Engine::builder().database("sqlite::memory:").layer(layer.clone()).config(testing::config());
+    let engine = builder.build().await.expect("builds");
+    engine.create_tables::<(User,)>().await.expect("creates");
+    let clock = ManualClock::new();
+    let users = Users { engine, loads: AtomicU64::new(0), gate: Semaphore::new(1), clock };
+    for fault in [testing::Fault::Fail, testing::Fault::Panic, testing::Fault::Forget, testing::Fault::Lie] {
+        layer.set_fault(fault);
+        for _ in 0..2 {
+            assert_eq!(users.profile(1).await.map(|found| found.map(|one| one.id)), Ok(Some(1)), "{fault:?}");
+        }
+    }
+}

@@ -12,7 +12,9 @@ use crate::common::policy;
 
 /// A name that no name of the program can be.
 fn own(name: &str) -> Ident {
-    Ident::new(&format!("pie_{name}"), Span::mixed_site())
+    let name =
+        if name.starts_with(char::is_uppercase) { format!("PIE_{name}") } else { format!("pie_{name}") };
+    Ident::new(&name, Span::mixed_site())
 }
 
 fn template(template: &Template, into: &TokenStream) -> TokenStream {
@@ -91,7 +93,7 @@ fn turbofish(item: &ItemFn) -> Option<TokenStream> {
 }
 
 /// The call, up to the answer: what stands in the function.
-fn call(item: &ItemFn, ir: &CachedIr, body: &TokenStream, refreshed: bool) -> TokenStream {
+fn call(item: &ItemFn, ir: &CachedIr, body: &TokenStream) -> TokenStream {
     let library = &ir.common.library;
     let p = &quote!(#library::__private);
     let CachedIr { name, version, depends, .. } = ir;
@@ -103,7 +105,6 @@ fn call(item: &ItemFn, ir: &CachedIr, body: &TokenStream, refreshed: bool) -> To
     let of = if ir.receiver { quote!(#p::type_name::<Self>()) } else { quote!("") };
     let key = key(ir, &quote!(#call));
     let only_if = ir.only_if.as_ref().map(|only_if| quote!(.only_if(#only_if)));
-    let refresh = refreshed.then(|| quote!(.refreshed()));
     let tag = own("tag");
     let tags = ir.tags.iter().map(|parts| {
         let parts = template(parts, &quote!(#tag));
@@ -136,7 +137,7 @@ fn call(item: &ItemFn, ir: &CachedIr, body: &TokenStream, refreshed: bool) -> To
             #shaped
         };
         #via
-        let mut #call = #p::Call::new(&#function, #via_name, #of) #only_if #refresh;
+        let mut #call = #p::Call::new(&#function, #via_name, #of) #only_if;
         #key
         if let #p::Option::Some(#hit) = #call.hit(&#shape) {
             return #hit;
@@ -184,7 +185,7 @@ pub(super) fn cached(item: &ItemFn, ir: &CachedIr) -> TokenStream {
     } else {
         inline(item, &ir.common)
     };
-    let main = call(item, ir, &body, false);
+    let main = call(item, ir, &body);
     let main = match ir.common.kind {
         Kind::Async => main,
         Kind::Boxed => quote!(#p::Box::pin(async move { #main })),
@@ -219,7 +220,6 @@ pub(super) fn cached(item: &ItemFn, ir: &CachedIr) -> TokenStream {
         signature_as(&refresh),
         docs("anew: ends what is cached under its key, runs, and stores what it gives."),
     );
-    let refreshed = call(item, ir, &body, true);
 
     // Companions that only need what is in the key.
     let wanted = |ident: &Ident| ir.needed.contains(ident);
@@ -247,6 +247,8 @@ pub(super) fn cached(item: &ItemFn, ir: &CachedIr) -> TokenStream {
     let (key_inputs, invalidate_inputs) = (inputs(false), inputs(true));
     let via = via(&ir.common, p);
     let (via_name, ended) = (own("via"), own("ended"));
+    let (ident, turbofish) = (&sig.ident, turbofish(item));
+    let itself = if ir.receiver { quote!(Self::#ident #turbofish) } else { quote!(#ident #turbofish) };
     quote! {
         #function
 
@@ -257,7 +259,15 @@ pub(super) fn cached(item: &ItemFn, ir: &CachedIr) -> TokenStream {
         #refresh_docs
         #(#lints)*
         #quiet
-        #vis #refresh_sig { #refreshed }
+        #vis #refresh_sig {
+            {
+                #via
+                let mut #ended: #p::Invalidation = #p::Default::default();
+                #ended.key(|#parts| { #parts_of_key });
+                #ended.run(#via_name).await;
+            }
+            #itself(#(#arguments),*).await
+        }
 
         #key_docs
         #quiet

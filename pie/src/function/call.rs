@@ -72,7 +72,6 @@ pub struct Call<'a> {
     key: Template,
     scope_end: usize,
     fingerprint: u64,
-    refresh: bool,
     tags: Vec<String>,
 }
 
@@ -96,7 +95,7 @@ impl<'a> Call<'a> {
         }
         let scope_end = key.writer.text.len();
         let fingerprint = mix(function.fingerprint, crate::model::fingerprint::fingerprint(of));
-        Self { function, on, key, scope_end, fingerprint, refresh: false, tags: Vec::new() }
+        Self { function, on, key, scope_end, fingerprint, tags: Vec::new() }
     }
 
     /// Runs the function without the cache unless this holds.
@@ -105,13 +104,6 @@ impl<'a> Call<'a> {
         if !holds {
             self.on = None;
         }
-        self
-    }
-
-    /// Makes what is cached invalid first.
-    #[must_use]
-    pub fn refreshed(mut self) -> Self {
-        self.refresh = true;
         self
     }
 
@@ -147,9 +139,7 @@ impl<'a> Call<'a> {
     }
 
     fn policy(&self, engine: &Engine) -> Option<Effective> {
-        let mut options = Options::default();
-        options.refresh = self.refresh;
-        let mut policy = engine.policy_of(&options, &self.function.policy);
+        let mut policy = engine.policy_of(&Options::default(), &self.function.policy);
         // These take a load that outlives its caller, which a function's body does not.
         policy.rules.ahead = None;
         policy.rules.limits.stale = 0;
@@ -168,9 +158,6 @@ impl<'a> Call<'a> {
     pub fn hit<R, X, E>(&self, shape: &Shape<R, X, E>) -> Option<R> {
         let engine = self.engine()?;
         let policy = self.policy(engine)?;
-        if self.refresh {
-            return None;
-        }
         let full = self.full();
         let lookup = Lookup { full: &full, hash: engine.chain().stamps.hash(&full) };
         match engine.chain().peek(lookup, &policy.rules, &self.function.group) {
@@ -262,22 +249,6 @@ impl<'a> Call<'a> {
             (_, None) => {
                 unreachable!("a body that was run gave a value or an error, unless a timeout cut it short")
             }
-        }
-    }
-
-    /// Makes what is cached under the key invalid, and returns when it is.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Disabled`] when the cache is switched off, after it was done.
-    pub async fn invalidate(self) -> Result<()> {
-        let key = self.logical();
-        match self.on {
-            Some(Target::Engine(engine)) => engine.cache().delete(&key).await,
-            Some(Target::Tx(tx)) => {
-                tx.touch(tx.engine().stamps(&[format!("k:{key}")]));
-                Ok(())
-            }
-            None => Ok(()),
         }
     }
 }
