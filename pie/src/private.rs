@@ -1,7 +1,9 @@
 //! What generated code names, and nothing else does. Not part of the public interface: it changes without notice.
 
 pub use std::any::type_name;
+pub use std::borrow::{Borrow, ToOwned};
 pub use std::boxed::Box;
+pub use std::clone::Clone;
 pub use std::convert::From;
 pub use std::default::Default;
 pub use std::fmt;

@@ -118,6 +118,26 @@ fn call(item: &ItemFn, ir: &CachedIr, body: &TokenStream) -> TokenStream {
     } else {
         quote!(#p::Option::None)
     };
+    let tags: Vec<TokenStream> = tags.collect();
+    let detaching = ir.detaches.then(|| quote!(.detaching()));
+    let later_name = own("later");
+    let (renew, let_later, later) = if ir.detaches {
+        let (detached, detached_name) = (detached(item, ir, p), own("detached"));
+        let make = quote!(let #later_name = { #detached #call.later(#shape, #detached_name) };);
+        (
+            quote! {
+                if #call.is_aging() {
+                    #(#tags)*
+                    #make
+                    #call.renew(&#shape, #later_name);
+                }
+            },
+            make,
+            quote!(#later_name),
+        )
+    } else {
+        (quote!(), quote!(), quote!(#p::Option::None))
+    };
     // At the return type, so that what cannot be stored is told there.
     let shaped = quote_spanned! {output.span()=>
         #p::shape::<#output, _, _, _>(outer, (first, first.inner().wrap()), outer.error().sharing())
@@ -128,7 +148,7 @@ fn call(item: &ItemFn, ir: &CachedIr, body: &TokenStream) -> TokenStream {
             #policy,
             &[#(<#depends as #p::Model>::SCHEMA),*],
             #p::fingerprint(#p::concat!(#p::module_path!(), #text)),
-        );
+        ) #detaching;
         let #shape = {
             #[allow(unused_imports)]
             use #p::{AloneFallback as _, OuterFallback as _, WrapFallback as _};
@@ -140,11 +160,51 @@ fn call(item: &ItemFn, ir: &CachedIr, body: &TokenStream) -> TokenStream {
         let mut #call = #p::Call::new(&#function, #via_name, #of) #only_if;
         #key
         if let #p::Option::Some(#hit) = #call.hit(&#shape) {
+            #renew
             return #hit;
         }
         #(#tags)*
+        #let_later
         // In a box, so that the futures of callers stay small.
-        #p::Box::pin(#call.run(#shape, #ended, #body)).await
+        #p::Box::pin(#call.run(#shape, #ended, #later, #body)).await
+    }
+}
+
+/// `let pie_detached = …;`: a run of the function that borrows nothing, from copies of its arguments.
+fn detached(item: &ItemFn, ir: &CachedIr, p: &TokenStream) -> TokenStream {
+    let uncached = format_ident!("{}_uncached", item.sig.ident.unraw(), span = item.sig.ident.span());
+    let (mut copies, mut handed) = (Vec::new(), Vec::new());
+    for (i, argument) in item.sig.inputs.iter().enumerate() {
+        let copy = own(&format!("copy_{i}"));
+        match argument {
+            FnArg::Receiver(receiver) if receiver.reference.is_some() => {
+                copies.push(quote!(let #copy = #p::Clone::clone(self);));
+                handed.push(quote!(&#copy));
+            }
+            FnArg::Receiver(_) => {
+                copies.push(quote!(let #copy = #p::Clone::clone(&self);));
+                handed.push(quote!(#copy));
+            }
+            FnArg::Typed(typed) => {
+                let Pat::Ident(name) = &*typed.pat else { continue };
+                let ident = &name.ident;
+                if let syn::Type::Reference(reference) = &*typed.ty {
+                    let elem = &reference.elem;
+                    copies.push(quote!(let #copy = <#elem as #p::ToOwned>::to_owned(#ident);));
+                    handed.push(quote!(#p::Borrow::<#elem>::borrow(&#copy)));
+                } else {
+                    copies.push(quote!(let #copy = #p::Clone::clone(&#ident);));
+                    handed.push(quote!(#copy));
+                }
+            }
+        }
+    }
+    let turbofish = turbofish(item);
+    let path = if ir.receiver { quote!(Self::#uncached) } else { quote!(#uncached) };
+    let name = own("detached");
+    quote! {
+        #(#copies)*
+        let #name = move || async move { #path #turbofish (#(#handed),*).await };
     }
 }
 

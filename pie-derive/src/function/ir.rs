@@ -15,7 +15,7 @@ use crate::common::errors::Errors;
 use crate::common::policy::{self, PolicyIr};
 use crate::common::suggest;
 
-const CACHED_KEYS: [&str; 18] = [
+const CACHED_KEYS: [&str; 21] = [
     "ttl",
     "jitter",
     "empty_ttl",
@@ -26,7 +26,10 @@ const CACHED_KEYS: [&str; 18] = [
     "depends",
     "via",
     "if",
+    "stale",
     "stale_if_error",
+    "refresh_ahead",
+    "soft_timeout",
     "max_age",
     "lock",
     "timeout",
@@ -35,8 +38,21 @@ const CACHED_KEYS: [&str; 18] = [
     "companions",
     "crate",
 ];
-const POLICY_KEYS: [&str; 8] =
-    ["ttl", "jitter", "empty_ttl", "stale_if_error", "max_age", "lock", "timeout", "max_loads"];
+const POLICY_KEYS: [&str; 11] = [
+    "ttl",
+    "jitter",
+    "empty_ttl",
+    "stale",
+    "stale_if_error",
+    "refresh_ahead",
+    "soft_timeout",
+    "max_age",
+    "lock",
+    "timeout",
+    "max_loads",
+];
+/// Settings that need a run which outlives its caller.
+const DETACHING_KEYS: [&str; 3] = ["stale", "refresh_ahead", "soft_timeout"];
 const INVALIDATES_KEYS: [&str; 6] = ["keys", "tags", "patterns", "models", "via", "crate"];
 
 /// How the function gives its future.
@@ -83,6 +99,8 @@ pub(super) struct CachedIr {
     pub(super) needed: Vec<Ident>,
     /// The argument that is the handle.
     pub(super) handle: Option<Ident>,
+    /// Whether runs outlive their callers.
+    pub(super) detaches: bool,
 }
 
 #[derive(Debug)]
@@ -289,6 +307,7 @@ pub(super) fn cached(tokens: TokenStream, item: &ItemFn, errors: &mut Errors) ->
     let (mut skip, mut depends, mut only_if, mut version) = (Vec::<Ident>::new(), Vec::new(), None, 0);
     let mut companions = !matches!(item.vis, Visibility::Inherited);
     let mut policy_entries = Vec::new();
+    let mut detaching: Option<(String, Span)> = None;
     for entry in entries {
         match entry.key.as_str() {
             "via" | "crate" => {}
@@ -315,15 +334,12 @@ pub(super) fn cached(tokens: TokenStream, item: &ItemFn, errors: &mut Errors) ->
             "if" => only_if = errors.keep(entry.value("if = id > 0")).cloned(),
             "version" => version = number(&entry, errors).unwrap_or(0),
             "companions" => companions = flag(&entry, errors).unwrap_or(companions),
-            "stale" | "refresh_ahead" | "soft_timeout" => errors.add(syn::Error::new(
-                entry.span,
-                format!(
-                    "`{}` needs a load that outlives its caller, which borrows what the function's body uses: \
-                     leave it away, or use `stale_if_error`",
-                    entry.key
-                ),
-            )),
-            other if POLICY_KEYS.contains(&other) => policy_entries.push(entry),
+            other if POLICY_KEYS.contains(&other) => {
+                if DETACHING_KEYS.contains(&other) {
+                    detaching = Some((entry.key.clone(), entry.span));
+                }
+                policy_entries.push(entry);
+            }
             other => {
                 let message = suggest::unknown("key of `#[cached]` on a function", other, &CACHED_KEYS);
                 errors.add(syn::Error::new(entry.span, message));
@@ -362,6 +378,18 @@ pub(super) fn cached(tokens: TokenStream, item: &ItemFn, errors: &mut Errors) ->
         needed.retain(|ident| holds(template, ident));
     }
     let (kind, output) = kind?;
+    companions &= kind == Kind::Async;
+    if let Some((key, span)) = &detaching
+        && !companions
+    {
+        errors.add(syn::Error::new(
+            *span,
+            format!(
+                "`{key}` runs the function in a task of its own, through its companion: write `companions = true`, \
+                 or leave `{key}` away in an implementation of a trait"
+            ),
+        ));
+    }
     Some(CachedIr {
         common: Common { library, kind, output, via: via? },
         name: name.unwrap_or_else(|| item.sig.ident.unraw().to_string()),
@@ -372,10 +400,11 @@ pub(super) fn cached(tokens: TokenStream, item: &ItemFn, errors: &mut Errors) ->
         depends,
         only_if,
         version,
-        companions: companions && kind == Kind::Async,
+        companions,
         receiver,
         needed,
         handle,
+        detaches: detaching.is_some(),
     })
 }
 

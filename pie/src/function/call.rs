@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::key::{CacheKey, Template};
 use super::shape::{Answered, Shape};
@@ -32,6 +32,8 @@ pub struct Function {
     depends: &'static [&'static Schema],
     fingerprint: u64,
     group: GroupId,
+    /// Whether a run can outlive its caller.
+    detaches: bool,
 }
 
 impl Function {
@@ -43,7 +45,15 @@ impl Function {
         depends: &'static [&'static Schema],
         fingerprint: u64,
     ) -> Self {
-        Self { name, policy, depends, fingerprint, group: GroupId::new(name, GroupKind::Function) }
+        let group = GroupId::new(name, GroupKind::Function);
+        Self { name, policy, depends, fingerprint, group, detaches: false }
+    }
+
+    /// The same function, whose runs can outlive their callers.
+    #[must_use]
+    pub const fn detaching(mut self) -> Self {
+        self.detaches = true;
+        self
     }
 }
 
@@ -73,6 +83,17 @@ pub struct Call<'a> {
     scope_end: usize,
     fingerprint: u64,
     tags: Vec<String>,
+    /// Whether the answer from memory is to be loaded anew: claimed for this call.
+    aging: bool,
+}
+
+/// A run that borrows nothing, for a task of its own.
+pub struct Later(Box<dyn Loader>);
+
+impl fmt::Debug for Later {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Later")
+    }
 }
 
 impl fmt::Debug for Call<'_> {
@@ -95,7 +116,7 @@ impl<'a> Call<'a> {
         }
         let scope_end = key.writer.text.len();
         let fingerprint = mix(function.fingerprint, crate::model::fingerprint::fingerprint(of));
-        Self { function, on, key, scope_end, fingerprint, tags: Vec::new() }
+        Self { function, on, key, scope_end, fingerprint, tags: Vec::new(), aging: false }
     }
 
     /// Runs the function without the cache unless this holds.
@@ -140,10 +161,12 @@ impl<'a> Call<'a> {
 
     fn policy(&self, engine: &Engine) -> Option<Effective> {
         let mut policy = engine.policy_of(&Options::default(), &self.function.policy);
-        // These take a load that outlives its caller, which a function's body does not.
-        policy.rules.ahead = None;
-        policy.rules.limits.stale = 0;
-        policy.rules.soft_timeout = None;
+        if !self.function.detaches {
+            // These take a load that outlives its caller, which a function's body does not.
+            policy.rules.ahead = None;
+            policy.rules.limits.stale = 0;
+            policy.rules.soft_timeout = None;
+        }
         policy.enabled.then_some(policy)
     }
 
@@ -155,16 +178,49 @@ impl<'a> Call<'a> {
     }
 
     /// The answer, if memory has it. Does not wait and does not allocate.
-    pub fn hit<R, X, E>(&self, shape: &Shape<R, X, E>) -> Option<R> {
+    pub fn hit<R, X, E>(&mut self, shape: &Shape<R, X, E>) -> Option<R> {
         let engine = self.engine()?;
         let policy = self.policy(engine)?;
         let full = self.full();
         let lookup = Lookup { full: &full, hash: engine.chain().stamps.hash(&full) };
-        match engine.chain().peek(lookup, &policy.rules, &self.function.group) {
-            Peeked::Hit(found) => {
-                (shape.restore)(found.entry.value(), answered(&found)).map(|value| (shape.close)(Ok(value)))
+        let found = match engine.chain().peek(lookup, &policy.rules, &self.function.group) {
+            Peeked::Hit(found) => found,
+            Peeked::Aging(found) => {
+                self.aging = true;
+                found
             }
-            Peeked::Aging(_) | Peeked::Miss => None,
+            Peeked::Miss => return None,
+        };
+        (shape.restore)(found.entry.value(), answered(&found)).map(|value| (shape.close)(Ok(value)))
+    }
+
+    /// Whether the answer from memory has to be loaded anew.
+    #[must_use]
+    pub fn is_aging(&self) -> bool {
+        self.aging
+    }
+
+    /// A run of the function for a task of its own; nothing where there is no cache.
+    pub fn later<R, X, E, B, Fut>(&self, shape: Shape<R, X, E>, body: B) -> Option<Later>
+    where
+        R: Send + 'static,
+        X: Send + 'static,
+        E: Send + 'static,
+        B: FnOnce() -> Fut + Send + 'static,
+        Fut: Future<Output = R> + Send + 'static,
+    {
+        let (engine, function) = (self.engine()?.clone(), self.function);
+        let body = Body { engine, function, body: Some(body), failed: None, shape, later: Mutex::new(None) };
+        Some(Later(Box::new(body)))
+    }
+
+    /// Has the value loaded anew in the background.
+    pub fn renew<R, X, E>(self, shape: &Shape<R, X, E>, later: Option<Later>) {
+        if let (Some(engine), Some(later)) = (self.engine(), later)
+            && let Some(policy) = self.policy(engine)
+            && let Ok(item) = self.item(engine, &policy, shape.codec)
+        {
+            engine.chain().refresh_later(Arc::new(item), policy.rules, later.0);
         }
     }
 
@@ -199,7 +255,13 @@ impl<'a> Call<'a> {
     }
 
     /// The answer: from the layers, or from the function's body, once for all that ask at the same time.
-    pub async fn run<R, X, E, B, Fut>(self, shape: Shape<R, X, E>, ended: Ended<R>, body: B) -> R
+    pub async fn run<R, X, E, B, Fut>(
+        self,
+        shape: Shape<R, X, E>,
+        ended: Ended<R>,
+        later: Option<Later>,
+        body: B,
+    ) -> R
     where
         R: Send,
         X: Send,
@@ -216,8 +278,14 @@ impl<'a> Call<'a> {
                 return body().await;
             }
         };
-        let mut loader =
-            Body { engine: engine.clone(), function: self.function, body: Some(body), failed: None, shape };
+        let mut loader = Body {
+            engine: engine.clone(),
+            function: self.function,
+            body: Some(body),
+            failed: None,
+            shape,
+            later: Mutex::new(later),
+        };
         let outcome = engine.chain().get(&[item], &policy.rules, &mut loader).await;
         let Body { body, failed, shape, .. } = loader;
         let error = match outcome.map(|mut all| all.pop()) {
@@ -269,6 +337,8 @@ struct Body<B, R, X, E> {
     /// The function's own error.
     failed: Option<E>,
     shape: Shape<R, X, E>,
+    /// The same run for a task of its own; taken when it is needed.
+    later: Mutex<Option<Later>>,
 }
 
 impl<R, X, E, B, Fut> Loader for Body<B, R, X, E>
@@ -299,7 +369,7 @@ where
     }
 
     fn detached(&self, _wanted: &[usize]) -> Option<Box<dyn Loader>> {
-        None
+        self.later.lock().unwrap_or_else(PoisonError::into_inner).take().map(|later| later.0)
     }
 }
 

@@ -323,6 +323,14 @@ pub struct Shape<R, X, E> {
     pub(super) shared: fn(&(dyn Any + Send + Sync)) -> Option<E>,
 }
 
+impl<R, X, E> Clone for Shape<R, X, E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<R, X, E> Copy for Shape<R, X, E> {}
+
 impl<R, X, E> fmt::Debug for Shape<R, X, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Shape")
