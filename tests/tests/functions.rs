@@ -409,8 +409,10 @@ async fn in_a_transaction_nothing_is_taken_from_the_cache_and_what_is_invalidate
     assert_eq!(ask().await?, 0);
     let tx = engine.begin().await?;
     add(&tx, "Ann".into()).await?;
-    assert_eq!(names(&tx).await?, ["Ann"]);
-    assert_eq!(names(&tx).await?, ["Ann"]);
+    pie::assert_statements!(engine, 2, {
+        assert_eq!(names(&tx).await?, ["Ann"]);
+        assert_eq!(names(&tx).await?, ["Ann"]);
+    });
     tx.rollback().await?;
     pie::assert_statements!(engine, 0, ask().await?);
     let tx = engine.begin().await?;
@@ -732,4 +734,37 @@ async fn a_soft_timeout_serves_what_is_there() {
     users.gate.add_permits(1_000_000);
     users.engine.cache().flush().await;
     assert_eq!(rates.soft().await, 2, "the run went on");
+}
+
+#[invalidates(keys("note:{id}"), tags("note-{id}"), patterns("list:*"))]
+async fn touch(tx: &Tx, id: i64) {
+    let _ = tx;
+}
+
+#[tokio::test]
+async fn what_a_function_ends_in_a_transaction_ends_at_its_commit() -> pie::Result<()> {
+    let users = Users::new().await;
+    let (engine, minute) = (&users.engine, Duration::from_secs(60));
+    let cache = engine.cache();
+    let fill = async || {
+        cache.set("note:1", &1, minute).await?;
+        cache.set("other", &1, minute).tags(["note-1"]).await?;
+        cache.set("list:all", &1, minute).await?;
+        cache.set("note:2", &1, minute).await
+    };
+    let there = async || {
+        let all = cache.get_many::<u32, _>(&["note:1", "other", "list:all", "note:2"]).await;
+        all.map(|all| all.iter().map(Option::is_some).collect::<Vec<_>>())
+    };
+    fill().await?;
+    let tx = engine.begin().await?;
+    touch(&tx, 1).await;
+    assert_eq!(there().await?, [true; 4], "not before the commit");
+    tx.rollback().await?;
+    assert_eq!(there().await?, [true; 4], "not at a rollback");
+    let tx = engine.begin().await?;
+    touch(&tx, 1).await;
+    tx.commit().await?;
+    assert_eq!(there().await?, [false, false, false, true]);
+    Ok(())
 }
