@@ -9,7 +9,7 @@ use super::duration;
 use super::errors::Errors;
 use super::suggest;
 
-const KEYS: [&str; 13] = [
+pub(crate) const KEYS: [&str; 13] = [
     "ttl",
     "jitter",
     "empty_ttl",

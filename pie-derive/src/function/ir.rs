@@ -15,42 +15,8 @@ use crate::common::errors::Errors;
 use crate::common::policy::{self, PolicyIr};
 use crate::common::suggest;
 
-const CACHED_KEYS: [&str; 21] = [
-    "ttl",
-    "jitter",
-    "empty_ttl",
-    "tags",
-    "key",
-    "name",
-    "skip",
-    "depends",
-    "via",
-    "if",
-    "stale",
-    "stale_if_error",
-    "refresh_ahead",
-    "soft_timeout",
-    "max_age",
-    "lock",
-    "timeout",
-    "max_loads",
-    "version",
-    "companions",
-    "crate",
-];
-const POLICY_KEYS: [&str; 11] = [
-    "ttl",
-    "jitter",
-    "empty_ttl",
-    "stale",
-    "stale_if_error",
-    "refresh_ahead",
-    "soft_timeout",
-    "max_age",
-    "lock",
-    "timeout",
-    "max_loads",
-];
+/// Keys of a function besides those of its policy.
+const OWN_KEYS: [&str; 9] = ["key", "name", "skip", "depends", "via", "if", "version", "companions", "crate"];
 /// Settings that need a run which outlives its caller.
 const DETACHING_KEYS: [&str; 3] = ["stale", "refresh_ahead", "soft_timeout"];
 const INVALIDATES_KEYS: [&str; 6] = ["keys", "tags", "patterns", "models", "via", "crate"];
@@ -334,14 +300,16 @@ pub(super) fn cached(tokens: TokenStream, item: &ItemFn, errors: &mut Errors) ->
             "if" => only_if = errors.keep(entry.value("if = id > 0")).cloned(),
             "version" => version = number(&entry, errors).unwrap_or(0),
             "companions" => companions = flag(&entry, errors).unwrap_or(companions),
-            other if POLICY_KEYS.contains(&other) => {
+            other if policy::KEYS.contains(&other) && other != "enabled" => {
                 if DETACHING_KEYS.contains(&other) {
                     detaching = Some((entry.key.clone(), entry.span));
                 }
                 policy_entries.push(entry);
             }
             other => {
-                let message = suggest::unknown("key of `#[cached]` on a function", other, &CACHED_KEYS);
+                let known: Vec<&str> =
+                    policy::KEYS.into_iter().filter(|key| *key != "enabled").chain(OWN_KEYS).collect();
+                let message = suggest::unknown("key of `#[cached]` on a function", other, &known);
                 errors.add(syn::Error::new(entry.span, message));
             }
         }
