@@ -768,3 +768,41 @@ async fn what_a_function_ends_in_a_transaction_ends_at_its_commit() -> pie::Resu
     assert_eq!(there().await?, [false, false, false, true]);
     Ok(())
 }
+
+#[tokio::test]
+async fn the_engines_timeout_is_for_those_who_can_tell_it() {
+    // The return type of these has no place for an error of pie: they run to their end.
+    let config = pie::CacheConfig { load_timeout: Some(Duration::from_millis(5)), ..testing::config() };
+    let engine = Engine::builder().database("sqlite::memory:").config(config).build().await.expect("builds");
+    let (loads, clock) = (AtomicU64::new(0), ManualClock::new());
+    let users = Arc::new(Users { engine, loads, gate: Semaphore::new(0), clock });
+    let running = tokio::spawn({
+        let users = Arc::clone(&users);
+        async move { users.profile(1).await }
+    });
+    pie_tests::until("it runs", async || users.loads.load(Ordering::SeqCst) == 1).await;
+    assert_eq!(users.slow(true).await, Err(SharedError(999)), "its timeout is over, and so was the other's");
+    users.gate.add_permits(1_000);
+    assert!(running.await.expect("no panic").is_ok_and(|found| found.is_some()));
+}
+
+#[tokio::test]
+async fn an_invalidation_that_has_begun_is_carried_out_though_its_caller_goes_away() -> pie::Result<()> {
+    #[invalidates(tags("t"), patterns("a:?", "b:?"))]
+    async fn end(engine: &Engine) {
+        let _ = engine;
+    }
+    let users = Users::new().await;
+    let (cache, minute) = (users.engine.cache(), Duration::from_secs(60));
+    cache.set_many([("a:1", 1), ("b:1", 1)], minute).await?;
+    cache.set("c", &1, minute).tags(["t"]).await?;
+    {
+        let mut ending = std::pin::pin!(end(&users.engine));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(ending.as_mut().poll(&mut context).is_pending());
+    }
+    cache.flush().await;
+    let left = cache.get_many::<u32, _>(&["a:1", "b:1", "c"]).await?;
+    assert_eq!(left.iter().flatten().count(), 0);
+    Ok(())
+}

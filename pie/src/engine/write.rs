@@ -61,11 +61,7 @@ impl Touched {
     pub(crate) fn stamps(&self, engine: &Engine, schema: &'static Schema) -> Vec<StampName> {
         match self {
             Self::Names(names) => engine.stamps(names),
-            Self::Families => engine.stamps(&[
-                depends::family_name(schema.family),
-                depends::family_name(schema.table),
-                depends::table_name(schema),
-            ]),
+            Self::Families => engine.stamps(&depends::everything(schema)),
         }
     }
 }

@@ -11,8 +11,8 @@ use crate::cache::chain::{Found, Got, Item, Peeked};
 use crate::cache::entry::{Payload, ValueCodec};
 use crate::cache::groups::{GroupId, GroupKind};
 use crate::cache::key::{Key, Lookup};
+use crate::cache::manual::MAX_NAMES;
 use crate::cache::read::Loader;
-use crate::cache::stamps::StampName;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::fingerprint::mix;
@@ -20,9 +20,6 @@ use crate::model::{Policy, Schema};
 use crate::plan::depends;
 use crate::query::spec::{Effective, Options};
 use crate::query::{Handle, Source, Target};
-
-/// The most names a value depends on.
-const MAX_NAMES: usize = 16;
 
 /// What is known of a cached function at compile time: one `static` for each.
 #[derive(Debug)]
@@ -106,7 +103,8 @@ impl fmt::Debug for Call<'_> {
 pub(super) type Ended<R> = Option<fn(Error) -> R>;
 
 impl<'a> Call<'a> {
-    /// A call through an engine or a transaction; without one the function runs by itself. `of` is the type whose method it is, or nothing.
+    /// A call through an engine or a transaction; without one the function runs by itself. `of` is the type whose method it
+    /// is, or nothing.
     #[must_use]
     pub fn new(function: &'static Function, via: Via<'a>, of: &str) -> Self {
         let Via(on) = via;
@@ -270,7 +268,11 @@ impl<'a> Call<'a> {
         Fut: Future<Output = R> + Send,
     {
         let Some(engine) = self.engine() else { return body().await };
-        let Some(policy) = self.policy(engine) else { return body().await };
+        let Some(mut policy) = self.policy(engine) else { return body().await };
+        if ended.is_none() {
+            // The engine's timeout would be an error that the return type has no place for.
+            policy.rules.timeout = None;
+        }
         let item = match self.item(engine, &policy, shape.codec) {
             Ok(item) => Arc::new(item),
             Err(error) => {
@@ -404,23 +406,23 @@ impl Invalidation {
 
     /// Everything of a model.
     pub fn model(&mut self, schema: &'static Schema) {
-        self.names.extend([
-            depends::family_name(schema.family),
-            depends::family_name(schema.table),
-            depends::table_name(schema),
-        ]);
+        self.names.extend(depends::everything(schema));
     }
 
-    /// Carries it out; inside a transaction, at its commit.
+    /// Carries it out, also when its caller goes away; inside a transaction, at its commit.
     pub async fn run(self, Via(on): Via<'_>) {
         match on {
             Some(Target::Engine(engine)) => {
-                let names: Vec<StampName> = engine.stamps(&self.names);
-                engine.chain().invalidate(names).await;
-                for pattern in &self.patterns {
-                    // `Disabled` is told after it was done, and says nothing here.
-                    let _ = engine.cache().delete_by_pattern(pattern).await;
-                }
+                let (engine, running) = (engine.clone(), engine.chain().tasks.start());
+                let work = async move {
+                    engine.chain().invalidate_here(&engine.stamps(&self.names)).await;
+                    for pattern in &self.patterns {
+                        // `Disabled` is told after it was done, and says nothing here.
+                        let _ = engine.cache().delete_by_pattern(pattern).await;
+                    }
+                    drop(running);
+                };
+                crate::task::spawn(work).await;
             }
             Some(Target::Tx(tx)) => {
                 // Which keys match at the commit is not known here: the whole family goes, or the whole namespace.

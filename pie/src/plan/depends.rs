@@ -63,6 +63,11 @@ pub(crate) fn index_name(schema: &Schema, index: &Index, values: &[&Datum<'_>]) 
     name
 }
 
+/// The names of everything that is cached of a model: both families, and the table.
+pub(crate) fn everything(schema: &Schema) -> [String; 3] {
+    [family_name(schema.family), family_name(schema.table), table_name(schema)]
+}
+
 /// `w:users`: the stamp of every write to the table.
 pub(crate) fn table_name(schema: &Schema) -> String {
     format!("w:{}", schema.table)
