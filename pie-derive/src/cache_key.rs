@@ -4,9 +4,10 @@ use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 use syn::{Data, DeriveInput, Fields, parse_quote};
 
-use crate::common::attributes::entries;
+use crate::common::attributes::{entries, refuse_repeated};
 use crate::common::crate_path::library;
 use crate::common::errors::Errors;
+use crate::common::suggest;
 
 /// The pattern that binds the fields, and their names.
 fn bound(fields: &Fields) -> (TokenStream, Vec<syn::Ident>) {
@@ -24,11 +25,36 @@ fn bound(fields: &Fields) -> (TokenStream, Vec<syn::Ident>) {
     }
 }
 
+/// Attributes of fields and variants, of which there are none here.
+fn refuse_inner(data: &Data, errors: &mut Errors) {
+    let (variants, fields): (Vec<_>, Vec<_>) = match data {
+        Data::Struct(data) => (Vec::new(), data.fields.iter().collect()),
+        Data::Enum(data) => (
+            data.variants.iter().collect(),
+            data.variants.iter().flat_map(|variant| variant.fields.iter()).collect(),
+        ),
+        Data::Union(_) => return,
+    };
+    let attributes = variants.iter().map(|variant| &variant.attrs).chain(fields.iter().map(|field| &field.attrs));
+    for attribute in attributes.flatten().filter(|attribute| attribute.path().is_ident("pie")) {
+        errors.push(
+            attribute.path(),
+            "`#[derive(CacheKey)]` has no attributes here: every field is part of the key; for another key write `impl CacheKey`",
+        );
+    }
+}
+
 pub(crate) fn derive(input: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
     let Some(mut input) = errors.keep(syn::parse2::<DeriveInput>(input)) else { return errors.into_tokens() };
     let list = entries(&input.attrs, "pie", &mut errors);
+    refuse_repeated(&list, &[], &mut errors);
+    for entry in list.iter().filter(|entry| entry.key != "crate") {
+        let message = suggest::unknown("key of `#[pie]` on an argument", &entry.key, &["crate"]);
+        errors.add(syn::Error::new(entry.span, message));
+    }
     let library = library(&list, &mut errors);
+    refuse_inner(&input.data, &mut errors);
     let p = quote!(#library::__private);
     let arms: Vec<TokenStream> = match &input.data {
         Data::Struct(data) => {

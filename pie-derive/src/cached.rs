@@ -8,7 +8,7 @@ use quote::{ToTokens, quote, quote_spanned};
 use syn::{Attribute, Item, ItemStruct, Meta, Path, Token, punctuated::Punctuated};
 
 use crate::common::attributes::entries;
-use crate::common::crate_path::library;
+use crate::common::crate_path::{at, library};
 use crate::common::errors::Errors;
 
 fn derives_model(attributes: &[Attribute]) -> bool {
@@ -60,7 +60,11 @@ fn behind_the_derive(item: &ItemStruct) -> TokenStream {
     let check = if generic && item.attrs.iter().any(|attribute| matches!(&attribute.meta, Meta::List(_))) {
         TokenStream::new()
     } else {
-        quote_spanned!(ident.span()=> const _: () = #library::__private::assert_cached::<#ident>();)
+        let p = at(&quote!(#library::__private), ident.span());
+        quote_spanned!(ident.span()=> const _: () = #p::assert!(
+            <#ident as #p::Model>::SCHEMA.policy.declared,
+            "`#[derive(Model)]` did not see this `#[cached]`: write it below the derive"
+        );)
     };
     quote!(#item #check)
 }

@@ -23,9 +23,11 @@ pub(crate) fn derive(input: TokenStream) -> TokenStream {
     let Some(input) = errors.keep(syn::parse2::<DeriveInput>(input)) else { return errors.into_tokens() };
     let list = entries(&input.attrs, "pie", &mut errors);
     let library = library(&list, &mut errors);
-    let kind = check(&input, &list, &mut errors);
-    let expanded =
-        kind.map(|kind| expand(&input.ident, &kind, &quote!(#library::__private))).unwrap_or_default();
+    let p = quote!(#library::__private);
+    let expanded = match check(&input, &list, &mut errors) {
+        Some(kind) => expand(&input.ident, &kind, &p),
+        None => stub(&input, &p),
+    };
     let errors = errors.into_tokens();
     quote!(#expanded #errors)
 }
@@ -68,9 +70,11 @@ fn check(
                 return None;
             }
             let mut variants: Vec<(Ident, String)> = Vec::new();
+            let mut whole = true;
             for variant in &data.variants {
                 if !matches!(variant.fields, Fields::Unit) {
                     errors.push(&variant.fields, "a variant with fields does not fit in a column: write `#[pie(json)]` on the model's field instead");
+                    whole = false;
                 }
                 let name = variant.ident.to_string();
                 let mut text = case.as_deref().and_then(|case| rename(&name, case)).unwrap_or(name);
@@ -96,7 +100,7 @@ fn check(
                 }
                 variants.push((variant.ident.clone(), text));
             }
-            Some(Kind::Enum(variants))
+            whole.then_some(Kind::Enum(variants))
         }
         Data::Struct(data) => match &data.fields {
             Fields::Unnamed(fields) if fields.unnamed.len() == 1 => {
@@ -115,6 +119,27 @@ fn check(
                 .push(&data.union_token, "a column type is an enum without fields or a newtype, not a union");
             None
         }
+    }
+}
+
+/// What stands for the implementation beside a mistake, so that nothing else is wrong because of it.
+fn stub(input: &DeriveInput, p: &TokenStream) -> TokenStream {
+    if !input.generics.params.is_empty() {
+        return TokenStream::new();
+    }
+    let ident = &input.ident;
+    quote! {
+        impl #p::Value for #ident {
+            const TYPE: #p::ColumnType = #p::ColumnType::Text;
+            const SHAPE: #p::u64 = 0;
+            fn to_datum(&self) -> #p::Datum<'_> {
+                #p::Datum::Null
+            }
+            fn from_datum(_: #p::Datum<'static>) -> #p::Result<Self, #p::ValueError> {
+                #p::Err(#p::ValueError::Null)
+            }
+        }
+        impl #p::NotNull for #ident {}
     }
 }
 
@@ -154,7 +179,7 @@ fn expand(ident: &Ident, kind: &Kind, p: &TokenStream) -> TokenStream {
     let check = match kind {
         Kind::Newtype(inner) => {
             let span = syn::spanned::Spanned::span(inner);
-            quote::quote_spanned!(span=> const _: () = #p::assert_not_null::<#inner>();)
+            quote::quote_spanned!(span=> const _: () = <#inner as #p::NotNull>::NOT_NULL;)
         }
         Kind::Enum(_) => TokenStream::new(),
     };

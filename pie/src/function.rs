@@ -4,15 +4,22 @@ mod call;
 mod key;
 mod shape;
 
-use std::sync::{PoisonError, RwLock};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-pub use call::{Call, Function, Invalidation, Via};
+use arc_swap::{ArcSwapOption, Guard};
+
+pub use call::{Call, Function, Invalidation, Via, invalidate_key};
 pub use key::{CacheKey, KeyWriter, Template};
-pub use shape::{AloneFallback, OuterFallback, WrapFallback, probe, shape};
+pub use shape::{
+    AloneFallback, CacheValue, CopiedValue, KindsFallback, OuterFallback, TimedOut, WrapFallback, kinds, probe, shape,
+};
 
 use crate::engine::Engine;
 
-static GLOBAL: RwLock<Option<Engine>> = RwLock::new(None);
+/// Read by every call of a function with `via = global`, without a lock and without counting a reference.
+static GLOBAL: ArcSwapOption<Engine> = ArcSwapOption::const_empty();
 
 /// Makes an engine the one that functions with `via = global` use, in place of the one before. Until one is installed, such
 /// functions run without a cache.
@@ -29,16 +36,31 @@ static GLOBAL: RwLock<Option<Engine>> = RwLock::new(None);
 /// # }
 /// ```
 pub fn install(engine: Engine) {
-    *GLOBAL.write().unwrap_or_else(PoisonError::into_inner) = Some(engine);
+    GLOBAL.store(Some(Arc::new(engine)));
+}
+
+/// The engine that was installed, as long as one call needs it.
+#[doc(hidden)]
+pub struct Installed(Guard<Option<Arc<Engine>>>);
+
+impl Installed {
+    pub(crate) fn engine(&self) -> Option<&Engine> {
+        self.0.as_deref()
+    }
+}
+
+impl fmt::Debug for Installed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Installed").field(&self.engine()).finish()
+    }
 }
 
 /// The engine that was installed.
 #[doc(hidden)]
 #[must_use]
-pub fn installed() -> Option<Engine> {
-    let engine = GLOBAL.read().unwrap_or_else(PoisonError::into_inner).clone();
-    if engine.is_none() {
-        use std::sync::atomic::{AtomicBool, Ordering};
+pub fn installed() -> Installed {
+    let installed = Installed(GLOBAL.load());
+    if installed.engine().is_none() {
         static SAID: AtomicBool = AtomicBool::new(false);
         if !SAID.swap(true, Ordering::Relaxed) {
             tracing::warn!(
@@ -46,5 +68,5 @@ pub fn installed() -> Option<Engine> {
             );
         }
     }
-    engine
+    installed
 }

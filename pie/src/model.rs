@@ -12,7 +12,7 @@ pub mod value;
 use std::fmt;
 
 pub use column::{Arg, Column, TextColumn};
-pub use json::Json;
+pub use json::{Json, JsonField};
 pub use policy::Policy;
 pub use value::{ColumnType, Datum, NotNull, Value, ValueError};
 
@@ -36,11 +36,41 @@ pub struct ColumnDef {
 }
 
 impl ColumnDef {
-    /// The column of a field of type `T`; made by the derive.
+    /// The column of a field of which this is known; made by the derive.
     #[doc(hidden)]
     #[must_use]
-    pub const fn of<T: Value>(name: &'static str, auto: bool) -> Self {
-        Self { name, ty: T::TYPE, nullable: T::NULLABLE, auto, canonical: canonical::<T> }
+    pub const fn new(name: &'static str, auto: bool, facts: ColumnFacts) -> Self {
+        let ColumnFacts { ty, nullable, canonical } = facts;
+        Self { name, ty, nullable, auto, canonical }
+    }
+
+    /// The column of a field of type `T`.
+    #[cfg(test)]
+    pub(crate) const fn of<T: Value>(name: &'static str, auto: bool) -> Self {
+        Self::new(name, auto, T::FACTS)
+    }
+}
+
+/// What a column takes from the type of its field.
+#[doc(hidden)]
+#[derive(Clone, Copy)]
+#[allow(missing_debug_implementations, reason = "on its way from a type into a `ColumnDef`")]
+pub struct ColumnFacts {
+    ty: ColumnType,
+    nullable: bool,
+    canonical: fn(Datum<'static>) -> Result<Datum<'static>, ValueError>,
+}
+
+impl ColumnFacts {
+    pub(crate) const fn of<T: Value>() -> Self {
+        Self { ty: T::TYPE, nullable: T::NULLABLE, canonical: canonical::<T> }
+    }
+
+    /// Whether a database can count the column up.
+    #[must_use]
+    pub const fn counts(self) -> bool {
+        use ColumnType::{Int16, Int32, Int64, UInt64};
+        matches!(self.ty, Int16 | Int32 | Int64 | UInt64) && !self.nullable
     }
 }
 
@@ -170,26 +200,16 @@ impl RowReader {
         Ok(Self { schema, values })
     }
 
-    fn next(&mut self, column: usize) -> Datum<'static> {
+    /// Takes the value of a column, by its place; each is there once, and `NULL` after that.
+    #[must_use]
+    pub fn take(&mut self, column: usize) -> Datum<'static> {
         self.values.get_mut(column).map_or(Datum::Null, |slot| std::mem::replace(slot, Datum::Null))
     }
 
-    /// Takes the value of a column; each is taken once.
-    ///
-    /// # Errors
-    /// The column holds something the type refuses.
-    pub fn take<T: Value>(&mut self, column: usize) -> Result<T> {
-        let datum = self.next(column);
-        T::from_datum(datum).map_err(|error| self.schema.error(column, error))
-    }
-
-    /// Takes the value of a `#[pie(json)]` column.
-    ///
-    /// # Errors
-    /// The column holds something else than JSON of the type.
-    pub fn take_json<T: serde::de::DeserializeOwned>(&mut self, column: usize) -> Result<T> {
-        let datum = self.next(column);
-        Json::read(&datum).map_err(|error| self.schema.error(column, error))
+    /// The error of a column whose value the type of its field refuses.
+    pub fn refused(&self, column: usize) -> impl FnOnce(ValueError) -> Error + use<> {
+        let schema = self.schema;
+        move |error| schema.error(column, error)
     }
 }
 

@@ -14,17 +14,17 @@ pub use std::primitive::{bool, str, u64, usize};
 pub use std::result::Result::{self, Err, Ok};
 pub use std::string::String;
 pub use std::vec::Vec;
-pub use std::{concat, module_path};
+pub use std::{assert, concat, module_path};
 
 pub use crate::cache::groups::GroupId;
 pub use crate::error::Error;
 pub use crate::function::{
-    AloneFallback, CacheKey, Call, Function, Invalidation, KeyWriter, OuterFallback, Template, Via,
-    WrapFallback, installed, probe, shape,
+    AloneFallback, CacheKey, CacheValue, Call, CopiedValue, Function, Invalidation, KeyWriter, KindsFallback,
+    OuterFallback, Template, TimedOut, Via, WrapFallback, installed, invalidate_key, kinds, probe, shape,
 };
 pub use crate::model::fingerprint::{fingerprint, row_fingerprint};
 pub use crate::model::{
-    Arg, Column, ColumnDef, ColumnType, Datum, Index, Json, Model, NewRow, NotNull, Policy, RowReader,
+    Arg, Column, ColumnDef, ColumnType, Datum, Index, Json, JsonField, Model, NewRow, NotNull, Policy, RowReader,
     Schema, Value, ValueError,
 };
 pub use crate::query::{
@@ -106,12 +106,12 @@ pub fn set<'a, 'v, M: Model, T>(
 }
 
 /// Sets a `#[pie(json)]` column.
-pub fn set_json<'a, M: Model, T: serde::Serialize>(
+pub fn set_json<'a, M: Model>(
     update: UpdateOne<'a, M>,
     column: usize,
-    value: &T,
+    value: Result<Datum<'static>, ValueError>,
 ) -> UpdateOne<'a, M> {
-    update.try_set(column, Json::datum(value))
+    update.try_set(column, value)
 }
 
 /// Deletes the row of an id.
@@ -138,37 +138,9 @@ pub fn text(text: &'static str) -> Datum<'static> {
 /// # Errors
 /// No variant has this text, or it is no text.
 pub fn variant<T: Clone>(datum: Datum<'static>, variants: &[(&'static str, T)]) -> Result<T, ValueError> {
-    let text = String::from_datum(datum)?;
+    let text = <String as Value>::from_datum(datum)?;
     match variants.iter().find(|(name, _)| *name == text) {
         Some((_, variant)) => Ok(variant.clone()),
         None => Err(ValueError::Content("holds text that is no variant of the field's enum".into())),
-    }
-}
-
-/// Fails to compile unless the type is stored in a column without a form for `NULL`.
-pub const fn assert_not_null<T: NotNull>() {}
-
-/// Fails to compile unless the database can count the type up.
-///
-/// # Panics
-/// While compiling: the type is no integer.
-#[allow(clippy::panic, reason = "at compile time only: it is how a constant says no")]
-pub const fn assert_auto<T: Value>() {
-    use ColumnType::{Int16, Int32, Int64, UInt64};
-    if !matches!(T::TYPE, Int16 | Int32 | Int64 | UInt64) || T::NULLABLE {
-        panic!(
-            "`auto` takes an integer id: make it an `i64`, or leave `auto` away and give the id in `insert`"
-        );
-    }
-}
-
-/// Fails to compile unless the type is a model whose derive has seen its `#[cached]`.
-///
-/// # Panics
-/// While compiling: the derive did not see the attribute.
-#[allow(clippy::panic, reason = "at compile time only: it is how a constant says no")]
-pub const fn assert_cached<M: Model>() {
-    if !M::SCHEMA.policy.declared {
-        panic!("`#[derive(Model)]` did not see this `#[cached]`: write it below the derive");
     }
 }

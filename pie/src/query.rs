@@ -21,6 +21,7 @@ pub use shape::{Count, Distinct, Exists, First, One, Page, Paged, Required, Rows
 pub use update::{Update, UpdateOne};
 
 use crate::engine::{Engine, Tx};
+use crate::function::Via;
 
 /// Where a query runs: on the engine, or in a transaction.
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +55,13 @@ mod sealed {
     message = "`{Self}` is not something a query can run on",
     label = "expected an `Engine` or a `Tx`"
 )]
-pub trait Handle: sealed::Sealed + Sync {}
+pub trait Handle: sealed::Sealed + Sync {
+    /// This handle, as a cached function has it.
+    #[doc(hidden)]
+    fn via(&self) -> Via<'_> {
+        Via::of(self.target())
+    }
+}
 
 #[expect(private_interfaces, reason = "only this crate calls it")]
 impl sealed::Sealed for Engine {

@@ -106,15 +106,27 @@ pub(crate) fn refuse_repeated(entries: &[Entry], may_repeat: &[&str], errors: &m
     }
 }
 
+/// The place of a part of a text, in bytes of its value, where the compiler can tell (nightly): else the whole text.
+pub(crate) fn within(text: &syn::LitStr, part: std::ops::Range<usize>) -> Span {
+    let (token, value) = (text.token(), text.value());
+    let source = token.to_string();
+    let begin = source.find('"').map_or(0, |quote| quote + 1);
+    // With an escape in it, bytes of the value are not bytes of the source.
+    let plain = source.get(begin..).is_some_and(|rest| rest.starts_with(&value));
+    plain.then(|| token.subspan(begin + part.start..begin + part.end)).flatten().unwrap_or_else(|| text.span())
+}
+
 /// A name of a table or column, which becomes part of cache keys.
 pub(crate) fn name(text: &syn::LitStr, what: &str) -> syn::Result<String> {
     let value = text.value();
     if value.is_empty() {
         return Err(syn::Error::new(text.span(), format!("an empty {what} name")));
     }
-    if let Some(bad) = value.chars().find(|c| c.is_control() || ":%*?[]\\,@~+=".contains(*c)) {
+    if let Some((at, bad)) =
+        value.char_indices().find(|(_, c)| c.is_control() || ":%*?[]\\,@~+=".contains(*c))
+    {
         return Err(syn::Error::new(
-            text.span(),
+            within(text, at..at + bad.len_utf8()),
             format!("`{}` in a {what} name: it has a meaning in cache keys", bad.escape_default()),
         ));
     }

@@ -6,7 +6,7 @@ use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{FnArg, GenericParam, ItemFn, Pat};
 
-use super::ir::{CachedIr, Common, InvalidatesIr, Kind, Via, signature, span_of};
+use super::ir::{CachedIr, Common, InvalidatesIr, Kind, Via, leaf, signature};
 use super::template::{Part, Template};
 use crate::common::policy;
 
@@ -17,18 +17,18 @@ fn own(name: &str) -> Ident {
     Ident::new(&name, Span::mixed_site())
 }
 
-fn template(template: &Template, into: &TokenStream) -> TokenStream {
+fn template(template: &Template, into: &TokenStream, p: &TokenStream) -> TokenStream {
     let parts = template.parts.iter().map(|part| match part {
         Part::Literal(text) => quote!(#into.literal(#text);),
-        Part::Value(value) => quote!(#into.value(&#value);),
+        Part::Value(value) => quote!(#p::CacheKey::write_key(&#value, #into.value());),
     });
     quote!(#(#parts)*)
 }
 
 /// The parts of the key, written into something.
-fn key(ir: &CachedIr, into: &TokenStream) -> TokenStream {
+fn key(ir: &CachedIr, into: &TokenStream, p: &TokenStream) -> TokenStream {
     if let Some(key) = &ir.key {
-        return template(key, into);
+        return template(key, into, p);
     }
     let name = &ir.name;
     if ir.key_arguments.is_empty() {
@@ -37,7 +37,7 @@ fn key(ir: &CachedIr, into: &TokenStream) -> TokenStream {
     let first = format!("{name}:");
     let values = ir.key_arguments.iter().enumerate().map(|(i, argument)| {
         let between = (i > 0).then(|| quote!(#into.literal(",");));
-        quote_spanned!(argument.span()=> #between #into.value(&#argument);)
+        quote_spanned!(argument.span()=> #between #p::CacheKey::write_key(&#argument, #into.value());)
     });
     quote!(#into.literal(#first); #(#values)*)
 }
@@ -52,7 +52,7 @@ fn via(common: &Common, p: &TokenStream) -> TokenStream {
         },
         Via::Expr(expr) => {
             // At the expression, so that what is no handle is told there.
-            let handle = quote_spanned!(expr.span()=> #p::Via::of(&(#expr)));
+            let handle = quote_spanned!(expr.span()=> #p::Handle::via(&(#expr)));
             quote!(let #via = #handle;)
         }
     }
@@ -103,20 +103,17 @@ fn call(item: &ItemFn, ir: &CachedIr, body: &TokenStream) -> TokenStream {
     let text = format!("|{}|{version}", signature(item));
     let via = via(&ir.common, p);
     let of = if ir.receiver { quote!(#p::type_name::<Self>()) } else { quote!("") };
-    let key = key(ir, &quote!(#call));
+    let key = key(ir, &quote!(#call), p);
     let only_if = ir.only_if.as_ref().map(|only_if| quote!(.only_if(#only_if)));
     let tag = own("tag");
     let tags = ir.tags.iter().map(|parts| {
-        let parts = template(parts, &quote!(#tag));
+        let parts = template(parts, &quote!(#tag), p);
         quote!(#call.tag(|#tag| { #parts });)
     });
-    let ended = if ir.policy.timeout.is_some() {
-        let error = own("error");
-        quote_spanned! {span_of(item)=>
-            #p::Option::Some(|#error: #p::Error| -> #output { #p::Result::Err(#p::From::from(#error)) })
-        }
-    } else {
-        quote!(#p::Option::None)
+    let ended = match ir.timeout {
+        // At the key, so that a return type without room for the error is told there.
+        Some(span) => quote_spanned!(span=> #p::Option::Some(<#output as #p::TimedOut>::timed_out)),
+        None => quote!(#p::Option::None),
     };
     let tags: Vec<TokenStream> = tags.collect();
     let detaching = ir.detaches.then(|| quote!(.detaching()));
@@ -138,9 +135,10 @@ fn call(item: &ItemFn, ir: &CachedIr, body: &TokenStream) -> TokenStream {
     } else {
         (quote!(), quote!(), quote!(#p::Option::None))
     };
-    // At the return type, so that what cannot be stored is told there.
-    let shaped = quote_spanned! {output.span()=>
-        #p::shape::<#output, _, _, _>(outer, (first, first.inner().wrap()), outer.error().sharing())
+    // At the type itself, so that what cannot be stored is told there.
+    let checks = quote_spanned! {leaf(output).span()=>
+        #p::CacheValue::check(kinds.leaf());
+        #p::CopiedValue::check(kinds.copied());
     };
     quote! {
         static #function: #p::Function = #p::Function::new(
@@ -151,10 +149,12 @@ fn call(item: &ItemFn, ir: &CachedIr, body: &TokenStream) -> TokenStream {
         ) #detaching;
         let #shape = {
             #[allow(unused_imports)]
-            use #p::{AloneFallback as _, OuterFallback as _, WrapFallback as _};
+            use #p::{AloneFallback as _, KindsFallback as _, OuterFallback as _, WrapFallback as _};
             let outer = #p::probe::<#output>().outer();
             let first = outer.inner().wrap();
-            #shaped
+            let kinds = #p::kinds(first, first.inner().wrap());
+            #checks
+            #p::shape::<#output, _, _, _>(outer, kinds.stored(), outer.error().sharing())
         };
         #via
         let mut #call = #p::Call::new(&#function, #via_name, #of) #only_if;
@@ -299,14 +299,14 @@ pub(super) fn cached(item: &ItemFn, ir: &CachedIr) -> TokenStream {
     let (key_name, invalidate) = (hand("cache_key"), hand("invalidate"));
     let (generics, clause) = (&sig.generics, &sig.generics.where_clause);
     let parts = own("parts");
-    let parts_of_key = key(ir, &quote!(#parts));
+    let parts_of_key = key(ir, &quote!(#parts), p);
     let (key_docs, invalidate_docs) = (
         docs("its key in the cache for these arguments: what `engine.cache().delete` takes."),
         docs("its cached value for these arguments made invalid, in every layer and process."),
     );
     let (key_inputs, invalidate_inputs) = (inputs(false), inputs(true));
     let via = via(&ir.common, p);
-    let (via_name, ended) = (own("via"), own("ended"));
+    let via_name = own("via");
     let (ident, turbofish) = (&sig.ident, turbofish(item));
     let itself = if ir.receiver { quote!(Self::#ident #turbofish) } else { quote!(#ident #turbofish) };
     quote! {
@@ -320,12 +320,11 @@ pub(super) fn cached(item: &ItemFn, ir: &CachedIr) -> TokenStream {
         #(#lints)*
         #quiet
         #vis #refresh_sig {
-            {
+            // A cache that is switched off says so where nothing but it was asked for.
+            let _ = {
                 #via
-                let mut #ended: #p::Invalidation = #p::Default::default();
-                #ended.key(|#parts| { #parts_of_key });
-                #ended.run(#via_name).await;
-            }
+                #p::invalidate_key(#via_name, |#parts| { #parts_of_key }).await
+            };
             #itself(#(#arguments),*).await
         }
 
@@ -340,15 +339,12 @@ pub(super) fn cached(item: &ItemFn, ir: &CachedIr) -> TokenStream {
         #invalidate_docs
         ///
         /// # Errors
-        /// The cache is switched off.
+        /// The cache is switched off: told after it was done.
         #quiet
         #[allow(unused_variables, dead_code)]
         #vis async fn #invalidate #generics (#invalidate_inputs) -> #p::Result<(), #p::Error> #clause {
             #via
-            let mut #ended: #p::Invalidation = #p::Default::default();
-            #ended.key(|#parts| { #parts_of_key });
-            #ended.run(#via_name).await;
-            #p::Result::Ok(())
+            #p::invalidate_key(#via_name, |#parts| { #parts_of_key }).await
         }
     }
 }
@@ -362,7 +358,7 @@ pub(super) fn invalidates(item: &ItemFn, ir: &InvalidatesIr) -> TokenStream {
     let via = via(&ir.common, p);
     let each = |method: Ident, templates: &[Template]| {
         let all = templates.iter().map(|parts_of| {
-            let written = template(parts_of, &quote!(#parts));
+            let written = template(parts_of, &quote!(#parts), p);
             quote!(#ended.#method(|#parts| { #written });)
         });
         quote!(#(#all)*)

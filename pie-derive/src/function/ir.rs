@@ -67,6 +67,8 @@ pub(super) struct CachedIr {
     pub(super) handle: Option<Ident>,
     /// Whether runs outlive their callers.
     pub(super) detaches: bool,
+    /// Where a timeout is asked for.
+    pub(super) timeout: Option<Span>,
 }
 
 #[derive(Debug)]
@@ -373,6 +375,7 @@ pub(super) fn cached(tokens: TokenStream, item: &ItemFn, errors: &mut Errors) ->
         needed,
         handle,
         detaches: detaching.is_some(),
+        timeout: policy_entries.iter().find(|entry| entry.key == "timeout").map(|entry| entry.span),
     })
 }
 
@@ -419,7 +422,11 @@ pub(super) fn signature(item: &ItemFn) -> String {
     quote!(#name (#inputs) #output).to_string()
 }
 
-/// A span for what is generated for an item.
-pub(super) fn span_of(item: &ItemFn) -> Span {
-    item.sig.ident.span()
+/// What a return type is about: `User` of `Result<Option<Vec<User>>, Error>`.
+pub(super) fn leaf(ty: &Type) -> &Type {
+    const AROUND: [&str; 5] = ["Result", "Option", "Vec", "Arc", "Cached"];
+    match last_of(ty).filter(|segment| AROUND.iter().any(|around| segment.ident == around)).and_then(argument_of) {
+        Some(inner) => leaf(inner),
+        None => ty,
+    }
 }

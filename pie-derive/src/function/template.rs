@@ -4,6 +4,8 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote_spanned};
 use syn::{Ident, LitStr};
 
+use crate::common::attributes::within;
+
 /// What a template is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
@@ -73,89 +75,129 @@ fn value(text: &str, names: &Names<'_>, span: Span) -> syn::Result<(TokenStream,
     Ok((tokens, first.to_owned()))
 }
 
-/// What a literal part may not hold.
-fn check(part: &str, purpose: Purpose, span: Span) -> syn::Result<()> {
-    let bad = part.chars().find(|c| {
+/// What a literal part may not hold; `from` is its place in the text.
+fn check(part: &str, from: usize, purpose: Purpose, text: &LitStr) -> syn::Result<()> {
+    let refused = |c: &char| {
         c.is_control()
             || match purpose {
                 Purpose::Key => "*?[]\\%~@,".contains(*c),
                 Purpose::Tag => "*?[]".contains(*c),
                 Purpose::Pattern => false,
             }
-    });
-    match (bad, purpose) {
-        (None, _) => Ok(()),
-        (Some(c), Purpose::Key) if "*?[]\\".contains(c) => Err(error(
-            span,
-            format!(
-                "`{c}` in a key: it would be a pattern; write a plain key, and patterns in `patterns(…)` of `#[invalidates]`"
-            ),
-        )),
-        (Some(c), Purpose::Tag) if "*?[]".contains(c) => {
-            Err(error(span, format!("`{c}` in a tag: tags are no patterns; write a plain word")))
+    };
+    let Some((at, c)) = part.char_indices().find(|(_, c)| refused(c)) else { return Ok(()) };
+    let message = match purpose {
+        Purpose::Key if "*?[]\\".contains(c) => format!(
+            "`{c}` in a key: it would be a pattern; write a plain key, and patterns in `patterns(…)` of `#[invalidates]`"
+        ),
+        Purpose::Tag if "*?[]".contains(c) => {
+            format!("`{c}` in a tag: tags are no patterns; write a plain word")
         }
-        (Some(c), _) => Err(error(
-            span,
-            format!("`{}` has a meaning of its own in keys: write another character", c.escape_default()),
+        _ => format!("`{}` has a meaning of its own in keys: write another character", c.escape_default()),
+    };
+    Err(error(within(text, from + at..from + at + c.len_utf8()), message))
+}
+
+/// Two values of a key with nothing, or not enough, between them.
+fn too_close(parts: &[Part]) -> Option<String> {
+    match parts {
+        [.., Part::Value(_)] => Some(
+            "two values stand side by side, and could be taken for others: write a `:` between them".to_owned(),
+        ),
+        [.., Part::Value(_), Part::Literal(between)] if !between.contains(':') => Some(format!(
+            "`{between}` between two values could be part of one of them: write a `:` between them"
         )),
+        _ => None,
     }
 }
 
 pub(super) fn parse(text: &LitStr, purpose: Purpose, names: &Names<'_>) -> syn::Result<Template> {
-    let (span, source) = (text.span(), text.value());
-    let mut parts: Vec<Part> = Vec::new();
-    let mut arguments = Vec::new();
-    let mut rest = source.as_str();
-    let mut literal = String::new();
+    let source = text.value();
     if source.is_empty() {
-        return Err(error(span, "an empty text: write one such as \"profile:{id}\""));
+        return Err(error(text.span(), "an empty text: write one such as \"profile:{id}\""));
     }
-    while let Some(at) = rest.find(['{', '}']) {
-        literal.push_str(&rest[..at]);
-        let brace = &rest[at..=at];
-        if rest[at + 1..].starts_with(brace) {
+    let (mut parts, mut arguments, mut literal) = (Vec::<Part>::new(), Vec::new(), String::new());
+    let mut from = 0;
+    while let Some(at) = source[from..].find(['{', '}']).map(|at| from + at) {
+        check(&source[from..at], from, purpose, text)?;
+        literal.push_str(&source[from..at]);
+        let (brace, behind) = (&source[at..=at], &source[at + 1..]);
+        if behind.starts_with(brace) {
             literal.push_str(brace);
-            rest = &rest[at + 2..];
+            from = at + 2;
             continue;
         }
         if brace == "}" {
-            return Err(error(span, "a `}` without its `{`: write `}}` for the character itself"));
+            let message = "a `}` without its `{`: write `}}` for the character itself";
+            return Err(error(within(text, at..at + 1), message));
         }
-        let Some(end) = rest[at..].find('}').map(|end| at + end) else {
-            return Err(error(span, "a `{` without its `}`: write `{{` for the character itself"));
+        let Some(end) = behind.find('}').map(|end| at + 2 + end) else {
+            let message = "a `{` without its `}`: write `{{` for the character itself";
+            return Err(error(within(text, at..at + 1), message));
         };
+        let place = within(text, at..end);
         if !literal.is_empty() {
-            check(&literal, purpose, span)?;
             parts.push(Part::Literal(std::mem::take(&mut literal)));
         }
         if purpose == Purpose::Key
-            && let [.., Part::Value(_)] = &parts[..]
+            && let Some(message) = too_close(&parts)
         {
-            return Err(error(
-                span,
-                "two values stand side by side, and could be taken for others: write a `:` between them",
-            ));
+            return Err(error(place, message));
         }
-        if purpose == Purpose::Key
-            && let [.., Part::Value(_), Part::Literal(between)] = &parts[..]
-            && !between.contains(':')
-        {
-            return Err(error(
-                span,
-                format!(
-                    "`{between}` between two values could be part of one of them: write a `:` between them"
-                ),
-            ));
-        }
-        let (tokens, argument) = value(rest[at + 1..end].trim(), names, span)?;
+        let (tokens, argument) = value(source[at + 1..end - 1].trim(), names, place)?;
         parts.push(Part::Value(tokens));
         arguments.push(argument);
-        rest = &rest[end + 1..];
+        from = end;
     }
-    literal.push_str(rest);
+    check(&source[from..], from, purpose, text)?;
+    literal.push_str(&source[from..]);
     if !literal.is_empty() {
-        check(&literal, purpose, span)?;
         parts.push(Part::Literal(literal));
     }
     Ok(Template { parts, arguments })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The message for a key of a function with `id` and `r#type`, and the columns in its source it points at.
+    fn mistake(source: &str) -> (String, usize, usize) {
+        let text: LitStr = syn::parse_str(source).expect("a literal");
+        let arguments = [Ident::new("id", Span::call_site()), Ident::new_raw("type", Span::call_site())];
+        let names = Names { arguments: &arguments, receiver: false };
+        let error = parse(&text, Purpose::Key, &names).expect_err(source);
+        (error.to_string(), error.span().start().column, error.span().end().column)
+    }
+
+    #[test]
+    fn a_mistake_is_told_at_its_place_in_the_text() {
+        for (source, word, from, to) in [
+            (r#""user:{idd}""#, "no argument", 6, 11),
+            (r#""user:{id}:*""#, "pattern", 11, 12),
+            (r#""user:*:{id}""#, "pattern", 6, 7),
+            (r#""user:{id""#, "without its `}`", 6, 7),
+            (r#""user:id}""#, "without its `{`", 8, 9),
+            (r#""{id}{type}""#, "side by side", 5, 11),
+            (r#""{id}-{type}""#, "`-` between", 6, 12),
+            (r##"r#"user:{idd}"#"##, "no argument", 8, 13),
+            (r#""{id.}""#, "no field", 1, 6),
+            // Bytes of the value are not bytes of the source: the whole text.
+            (r#""us\u{65}r:{idd}""#, "no argument", 0, 17),
+        ] {
+            let (message, start, end) = mistake(source);
+            assert!(message.contains(word), "{source}: {message}");
+            assert_eq!((start, end), (from, to), "{source}: {message}");
+        }
+    }
+
+    #[test]
+    fn braces_stand_for_themselves_when_doubled() {
+        let text: LitStr = syn::parse_str(r#""{{a}}:{id}""#).expect("a literal");
+        let arguments = [Ident::new("id", Span::call_site())];
+        let template = parse(&text, Purpose::Key, &Names { arguments: &arguments, receiver: false });
+        let template = template.expect("a key");
+        assert!(matches!(&template.parts[..], [Part::Literal(text), Part::Value(_)] if text == "{a}:"));
+        assert_eq!(template.arguments, ["id"]);
+    }
 }

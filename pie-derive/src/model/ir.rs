@@ -109,14 +109,16 @@ pub(crate) fn check(parsed: Parsed, errors: &mut Errors) -> Option<ModelIr> {
     }
     if ids.is_empty() {
         errors.push(&ident, "a model has an id: write `#[pie(id)]` on the field that is the primary key");
-        return None;
+        // As if it stood where it is most likely meant, so that nothing else is wrong because of it.
+        let likely = columns.iter().position(|column| column.ident == "id").unwrap_or(0);
+        ids.push((likely, columns.get(likely)?.ident.span()));
     }
     if ids.len() > 1
-        && let Some(auto) = columns.iter().find(|column| column.auto)
+        && let Some(auto) = columns.iter_mut().find(|column| column.auto)
     {
         errors
             .push(&auto.ident, "`auto` goes with a single id: an id of several fields is given in `insert`");
-        return None;
+        auto.auto = false;
     }
 
     let index = |places: Vec<usize>, span: Span, columns: &[ColumnIr]| IndexIr {

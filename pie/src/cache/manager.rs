@@ -84,7 +84,7 @@ impl Cache {
         Self { chain, scope, namespaces: namespaces.into(), scoped, defaults, lease, gate }
     }
 
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         if self.chain.is_enabled() {
             return Ok(());
         }

@@ -4,7 +4,8 @@ use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::key::{CacheKey, Template};
+use super::Installed;
+use super::key::{KeyWriter, Template};
 use super::shape::{Answered, Shape};
 use crate::cache::BoxFuture;
 use crate::cache::chain::{Found, Got, Item, Peeked};
@@ -19,7 +20,7 @@ use crate::model::fingerprint::mix;
 use crate::model::{Policy, Schema};
 use crate::plan::depends;
 use crate::query::spec::{Effective, Options};
-use crate::query::{Handle, Source, Target};
+use crate::query::{Source, Target};
 
 /// What is known of a cached function at compile time: one `static` for each.
 #[derive(Debug)]
@@ -59,16 +60,14 @@ impl Function {
 pub struct Via<'a>(Option<Target<'a>>);
 
 impl<'a> Via<'a> {
-    /// Through this handle.
-    #[must_use]
-    pub fn of<H: Handle>(handle: &'a H) -> Self {
-        Self(Some(handle.target()))
+    pub(crate) const fn of(target: Target<'a>) -> Self {
+        Self(Some(target))
     }
 
     /// Through the engine that was installed, if one was.
     #[must_use]
-    pub fn installed(engine: &'a Option<Engine>) -> Self {
-        Self(engine.as_ref().map(Target::Engine))
+    pub fn installed(installed: &'a Installed) -> Self {
+        Self(installed.engine().map(Target::Engine))
     }
 }
 
@@ -131,9 +130,9 @@ impl<'a> Call<'a> {
         self.key.literal(text);
     }
 
-    /// Appends an argument to the key.
-    pub fn value<T: CacheKey + ?Sized>(&mut self, value: &T) {
-        self.key.value(value);
+    /// Where the next argument in the key writes itself.
+    pub fn value(&mut self) -> &mut KeyWriter {
+        self.key.value()
     }
 
     /// Gives the value a tag.
@@ -373,6 +372,22 @@ where
     fn detached(&self, _wanted: &[usize]) -> Option<Box<dyn Loader>> {
         self.later.lock().unwrap_or_else(PoisonError::into_inner).take().map(|later| later.0)
     }
+}
+
+/// Ends the value under the key with these parts, through a handle; inside a transaction, at its commit.
+///
+/// # Errors
+/// [`ErrorKind::Disabled`] when the cache is switched off, after it was done.
+pub fn invalidate_key<'a>(via: Via<'a>, write: impl FnOnce(&mut Template)) -> BoxFuture<'a, Result<()>> {
+    let mut ended = Invalidation::default();
+    ended.key(write);
+    Box::pin(async move {
+        ended.run(via).await;
+        match via.0 {
+            Some(Target::Engine(engine)) => engine.cache().check(),
+            _ => Ok(()),
+        }
+    })
 }
 
 /// What `#[invalidates]` ends: gathered while the arguments are there, carried out when the function is through.

@@ -103,10 +103,10 @@ impl Template {
         self.writer.literal(text);
     }
 
-    /// Appends a value.
-    pub fn value<T: CacheKey + ?Sized>(&mut self, value: &T) {
+    /// Where the next value writes itself.
+    pub fn value(&mut self) -> &mut KeyWriter {
         self.first_value.get_or_insert(self.writer.text.len());
-        value.write_key(&mut self.writer);
+        &mut self.writer
     }
 
     /// The logical key in it, from this place on; long values are hashed.

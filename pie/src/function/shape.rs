@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 
 use crate::cache::entry::{AnyValue, Payload, ValueCodec};
 use crate::codec::CodecId;
+use crate::error::Error;
 use crate::model::Json;
 use crate::query::{Cached, Source};
 
@@ -287,18 +288,175 @@ impl<T> Content<Option<T>> for OptionOf<T> {
     }
 }
 
+impl<T> Content<Arc<T>> for ArcOf<T> {
+    fn is_empty(_: &Arc<T>) -> bool {
+        false
+    }
+}
+
+impl<T> Content<Cached<T>> for CachedOf<T> {
+    fn is_empty(_: &Cached<T>) -> bool {
+        false
+    }
+}
+
 impl<T> Content<T> for Whole<T> {
     fn is_empty(_: &T) -> bool {
         false
     }
 }
 
-/// How a value is stored and given back.
+/// A type that a cached function can return, as it is or in an `Option`, a `Vec`, an `Arc` or a [`Cached`]: what serde writes and
+/// reads, and what other threads may have.
+///
+/// Nobody implements it by hand: every type with `Serialize` and `Deserialize` has it.
 #[diagnostic::on_unimplemented(
-    message = "`{X}` cannot be cached",
+    message = "`{Self}` cannot be cached",
     label = "cannot be stored in a cache and given back",
-    note = "return a type with `#[derive(Clone, serde::Serialize, serde::Deserialize)]`, or an `Option`, a `Vec`, an `Arc` or a `pie::Cached` of one, in a `Result` or not"
+    note = "write `#[derive(Clone, serde::Serialize, serde::Deserialize)]` on it, or on what it is made of"
 )]
+pub trait CacheValue: Sized {
+    #[doc(hidden)]
+    #[allow(missing_docs)]
+    fn check(_: Probe<Self>) {}
+}
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> CacheValue for T {}
+
+/// A [`CacheValue`] that a cached function can return by itself: a hit is a copy of it.
+///
+/// Nobody implements it by hand: every `Clone` type has it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not `Clone`, and a hit is a copy",
+    label = "cannot be copied out of the cache",
+    note = "write `#[derive(Clone)]` on it, or return an `Arc` or a `pie::Cached` of it, which hits share"
+)]
+pub trait CopiedValue: Sized {
+    #[doc(hidden)]
+    #[allow(missing_docs)]
+    fn check(_: Probe<Self>) {}
+}
+#[diagnostic::do_not_recommend]
+impl<T: Clone> CopiedValue for T {}
+
+/// What a function with a `timeout` returns: a `Result` whose error can be made of pie's.
+///
+/// Nobody implements it by hand: every `Result<T, E>` with `E: From<pie::Error>` has it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no place for the error of a timeout",
+    label = "`timeout` needs a `Result` whose error can be made of pie's",
+    note = "return a `Result<_, E>` and write `impl From<pie::Error> for E`, or leave `timeout` away"
+)]
+pub trait TimedOut: Sized {
+    #[doc(hidden)]
+    #[allow(missing_docs)]
+    fn timed_out(error: Error) -> Self;
+}
+#[diagnostic::do_not_recommend]
+impl<T, E: From<Error>> TimedOut for Result<T, E> {
+    fn timed_out(error: Error) -> Self {
+        Err(error.into())
+    }
+}
+
+/// The two outermost types of a value, what is to be stored of it, and what has to be `Clone` for that.
+#[derive(Debug)]
+pub struct Kinds<S, L, C>(PhantomData<fn() -> (S, L, C)>);
+
+impl<S, L, C> Clone for Kinds<S, L, C> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<S, L, C> Copy for Kinds<S, L, C> {}
+
+/// What a value of these kinds is made of, whether it can be stored or not.
+pub trait Made {
+    /// What is stored.
+    type Leaf;
+    /// What a hit copies.
+    type Copied;
+}
+
+macro_rules! made {
+    ($([$($generics:ident),*] $kinds:ty => $leaf:ty, $copied:ty;)*) => {$(
+        impl<$($generics),*> Made for $kinds {
+            type Leaf = $leaf;
+            type Copied = $copied;
+        }
+    )*};
+}
+
+made! {
+    [T] (Whole<T>, Whole<()>) => T, T;
+    [T] (VecOf<T>, Whole<()>) => T, T;
+    [T] (OptionOf<T>, Whole<T>) => T, T;
+    [T] (OptionOf<Vec<T>>, VecOf<T>) => T, T;
+    [T] (OptionOf<Option<T>>, OptionOf<T>) => T, T;
+    [T] (OptionOf<Arc<T>>, ArcOf<T>) => T, ();
+    [T] (OptionOf<Cached<T>>, CachedOf<T>) => T, ();
+    [T, C] (ArcOf<T>, C) => T, ();
+    [T, C] (CachedOf<T>, C) => T, ();
+}
+
+/// The kinds of a value, from the outside.
+#[must_use]
+pub fn kinds<A, B>(_: A, _: B) -> Kinds<(A, B), <(A, B) as Made>::Leaf, <(A, B) as Made>::Copied>
+where
+    (A, B): Made,
+{
+    Kinds(PhantomData)
+}
+
+impl<S, L, C> Kinds<S, L, C> {
+    /// What has to be a [`CacheValue`].
+    #[must_use]
+    pub fn leaf(self) -> Probe<L> {
+        probe()
+    }
+}
+
+impl<S, L: CacheValue, C> Kinds<S, L, C> {
+    /// What has to be `Clone`.
+    #[must_use]
+    pub fn copied(self) -> Probe<C> {
+        probe()
+    }
+}
+
+impl<S: Copy, L: CacheValue, C: CopiedValue> Kinds<S, L, C> {
+    /// How it is stored.
+    #[must_use]
+    pub fn stored(self) -> Fits<S> {
+        Fits(PhantomData)
+    }
+}
+
+/// Kinds of which the compiler has said already that they cannot be stored: nothing else is to be said of them.
+pub trait KindsFallback: Sized {
+    /// Nothing more is asked for.
+    #[must_use]
+    fn copied(self) -> Probe<()> {
+        probe()
+    }
+
+    /// Not at all.
+    #[must_use]
+    fn stored(self) -> Refused {
+        Refused
+    }
+}
+impl<S, L, C> KindsFallback for Kinds<S, L, C> {}
+
+/// Kinds that can be stored.
+#[derive(Debug, Clone, Copy)]
+pub struct Fits<S>(PhantomData<S>);
+
+/// What stands for them in a program that does not compile.
+#[derive(Debug, Clone, Copy)]
+pub struct Refused;
+
+/// How a value is stored and given back.
 pub trait Stored<X> {
     /// The codec of what is stored.
     #[doc(hidden)]
@@ -309,6 +467,24 @@ pub trait Stored<X> {
     /// What was stored; `None` for another type's.
     #[doc(hidden)]
     fn restore(value: &AnyValue, found: Answered) -> Option<X>;
+}
+
+impl<X> Stored<X> for Refused {
+    const CODEC: &'static ValueCodec = &ValueCodec {
+        id: CodecId::Function,
+        encode: |_| None,
+        decode: |_| None,
+        weigh: |_| 0,
+        tags: None,
+    };
+
+    fn store(_: X) -> Payload {
+        Payload { empty: true, value: Arc::new(()) }
+    }
+
+    fn restore(_: &AnyValue, _: Answered) -> Option<X> {
+        None
+    }
 }
 
 /// Everything that is to be known of a return type, as data: `R` is what the function returns, `X` what is stored of it, `E`
@@ -366,7 +542,6 @@ pub struct Answered {
 
 /// What can be written for other processes.
 trait Wire: Serialize + DeserializeOwned + Send + Sync + 'static {}
-#[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Wire for T {}
 
 fn encode<T: Serialize + 'static>(value: &(dyn Any + Send + Sync)) -> Option<Vec<u8>> {
@@ -402,8 +577,7 @@ impl<T: Wire, C: Content<T>> Plain<T, C> {
 macro_rules! cloned {
     ($([$($generics:tt)*] $type:ty, $kinds:ty, $content:ty;)*) => {$(
         #[allow(private_bounds, reason = "nobody implements it")]
-        #[diagnostic::do_not_recommend]
-        impl<$($generics)*> Stored<$type> for $kinds
+        impl<$($generics)*> Stored<$type> for Fits<$kinds>
         where
             $type: Wire + Clone,
         {
@@ -429,8 +603,7 @@ cloned! {
 }
 
 #[allow(private_bounds, reason = "nobody implements it")]
-#[diagnostic::do_not_recommend]
-impl<T: Wire, C: Content<T>> Stored<Arc<T>> for (ArcOf<T>, C) {
+impl<T: Wire, C: Content<T>> Stored<Arc<T>> for Fits<(ArcOf<T>, C)> {
     const CODEC: &'static ValueCodec = &Plain::<T, C>::CODEC;
 
     fn store(value: Arc<T>) -> Payload {
@@ -443,8 +616,7 @@ impl<T: Wire, C: Content<T>> Stored<Arc<T>> for (ArcOf<T>, C) {
 }
 
 #[allow(private_bounds, reason = "nobody implements it")]
-#[diagnostic::do_not_recommend]
-impl<T: Wire, C: Content<T>> Stored<Cached<T>> for (CachedOf<T>, C) {
+impl<T: Wire, C: Content<T>> Stored<Cached<T>> for Fits<(CachedOf<T>, C)> {
     const CODEC: &'static ValueCodec = &Plain::<T, C>::CODEC;
 
     fn store(value: Cached<T>) -> Payload {
@@ -484,8 +656,7 @@ impl<T: Wire> Maybe<T> {
 }
 
 #[allow(private_bounds, reason = "nobody implements it")]
-#[diagnostic::do_not_recommend]
-impl<T: Wire> Stored<Option<Arc<T>>> for (OptionOf<Arc<T>>, ArcOf<T>) {
+impl<T: Wire> Stored<Option<Arc<T>>> for Fits<(OptionOf<Arc<T>>, ArcOf<T>)> {
     const CODEC: &'static ValueCodec = &Maybe::<T>::CODEC;
 
     fn store(value: Option<Arc<T>>) -> Payload {
@@ -498,8 +669,7 @@ impl<T: Wire> Stored<Option<Arc<T>>> for (OptionOf<Arc<T>>, ArcOf<T>) {
 }
 
 #[allow(private_bounds, reason = "nobody implements it")]
-#[diagnostic::do_not_recommend]
-impl<T: Wire> Stored<Option<Cached<T>>> for (OptionOf<Cached<T>>, CachedOf<T>) {
+impl<T: Wire> Stored<Option<Cached<T>>> for Fits<(OptionOf<Cached<T>>, CachedOf<T>)> {
     const CODEC: &'static ValueCodec = &Maybe::<T>::CODEC;
 
     fn store(value: Option<Cached<T>>) -> Payload {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::ColumnFacts;
 use super::fingerprint::fingerprint;
 use super::value::{ColumnType, Datum, Value, ValueError, wrong};
 
@@ -64,6 +65,44 @@ impl<T: DeserializeOwned> Json<T> {
                     .into(),
             )
         })
+    }
+}
+
+/// A type that `#[pie(json)]` can put into a column: any that serde writes and reads.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be stored as JSON",
+    label = "not a serde type",
+    note = "write `#[derive(Clone, serde::Serialize, serde::Deserialize)]` on it"
+)]
+pub trait JsonField: Sized {
+    /// What a column of the type has.
+    #[doc(hidden)]
+    const FACTS: ColumnFacts;
+    #[doc(hidden)]
+    #[allow(missing_docs)]
+    fn from_datum(datum: Datum<'static>) -> Result<Self, ValueError>;
+    #[doc(hidden)]
+    #[allow(missing_docs)]
+    fn to_datum(&self) -> Result<Datum<'static>, ValueError>;
+    #[doc(hidden)]
+    #[allow(missing_docs)]
+    fn heap_bytes(&self) -> usize;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static> JsonField for T {
+    const FACTS: ColumnFacts = ColumnFacts::of::<Json<T>>();
+
+    fn from_datum(datum: Datum<'static>) -> Result<Self, ValueError> {
+        Json::read(&datum)
+    }
+
+    fn to_datum(&self) -> Result<Datum<'static>, ValueError> {
+        Json::datum(self)
+    }
+
+    fn heap_bytes(&self) -> usize {
+        Json::text_bytes(self)
     }
 }
 

@@ -6,6 +6,7 @@ use std::fmt;
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Timelike, Utc};
 use uuid::Uuid;
 
+use super::ColumnFacts;
 use super::fingerprint::fingerprint;
 
 /// The kind of column a Rust type is stored in; decides the type in `CREATE TABLE` and in messages.
@@ -175,6 +176,9 @@ pub trait Value: Sized + Clone + Send + Sync + 'static {
     const NULLABLE: bool = false;
     /// A hash of the shape of the type: two shapes never read each other's cached values.
     const SHAPE: u64;
+    /// What a column of the type has.
+    #[doc(hidden)]
+    const FACTS: ColumnFacts = ColumnFacts::of::<Self>();
 
     /// The neutral form, borrowing where it can.
     fn to_datum(&self) -> Datum<'_>;
@@ -197,7 +201,11 @@ pub trait Value: Sized + Clone + Send + Sync + 'static {
     label = "an `Option` in an `Option`: a column has only one `NULL`",
     note = "write a single `Option`, or `#[pie(json)]` on the field"
 )]
-pub trait NotNull: Value {}
+pub trait NotNull: Value {
+    /// There for the derive to ask for.
+    #[doc(hidden)]
+    const NOT_NULL: () = ();
+}
 
 pub(super) fn wrong(wanted: &'static str, found: &Datum<'_>) -> ValueError {
     if found.is_null() { ValueError::Null } else { ValueError::Kind(wanted, found.kind()) }

@@ -5,8 +5,23 @@ use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 
 use super::Context;
+use crate::common::crate_path::at;
 use crate::common::policy;
-use crate::model::ir::IndexIr;
+use crate::model::ir::{ColumnIr, IndexIr};
+
+/// The trait that knows how a field is stored. Everything that is generated asks it through a path on the field's type: so the
+/// compiler has one thing to say of a type that cannot be stored, and says it once.
+pub(super) fn field(column: &ColumnIr, p: &TokenStream) -> TokenStream {
+    if column.json { quote!(#p::JsonField) } else { quote!(#p::Value) }
+}
+
+/// The neutral form of a field of `self`.
+pub(super) fn datum(column: &ColumnIr, p: &TokenStream) -> TokenStream {
+    let (ident, ty, field) = (&column.ident, &column.ty, field(column, p));
+    let failing = column.json.then(|| quote!(?));
+    let write = quote_spanned!(ty.span()=> <#ty as #field>::to_datum);
+    quote!(#write(&self.#ident) #failing)
+}
 
 pub(super) fn impls(context: &Context<'_>) -> TokenStream {
     let Context { model, p, new, .. } = context;
@@ -15,11 +30,8 @@ pub(super) fn impls(context: &Context<'_>) -> TokenStream {
 
     let columns = model.columns.iter().map(|column| {
         let (ty, name, auto) = (&column.ty, &column.column, column.auto);
-        if column.json {
-            quote!(#p::ColumnDef::of::<#p::Json<#ty>>(#name, #auto))
-        } else {
-            quote!(#p::ColumnDef::of::<#ty>(#name, #auto))
-        }
+        let field = field(column, p);
+        quote!(#p::ColumnDef::new(#name, #auto, <#ty as #field>::FACTS))
     });
     let shapes = model.columns.iter().map(|column| {
         let (ty, name) = (&column.ty, &column.column);
@@ -41,33 +53,26 @@ pub(super) fn impls(context: &Context<'_>) -> TokenStream {
     let policy = policy::tokens(model.policy.as_ref(), p);
 
     let takes = model.columns.iter().enumerate().map(|(place, column)| {
-        let (ident, ty) = (&column.ident, &column.ty);
-        if column.json {
-            quote!(#ident: row.take_json::<#ty>(#place)?)
-        } else {
-            quote!(#ident: row.take::<#ty>(#place)?)
-        }
+        let (ident, ty, field) = (&column.ident, &column.ty, field(column, p));
+        let read = quote_spanned!(ty.span()=> <#ty as #field>::from_datum);
+        quote!(#ident: #read(row.take(#place)).map_err(row.refused(#place))?)
     });
     let skipped = model.skipped.iter().map(|ident| quote!(#ident: #p::Default::default()));
     let data = model.columns.iter().enumerate().map(|(place, column)| {
-        let ident = &column.ident;
-        if column.json {
-            quote!(#place => #p::Json::datum(&self.#ident)?)
-        } else {
-            quote!(#place => #p::Value::to_datum(&self.#ident))
-        }
+        let datum = datum(column, p);
+        quote!(#place => #datum)
     });
     let heaps = model.columns.iter().map(|column| {
-        let ident = &column.ident;
-        if column.json {
-            quote!(#p::Json::text_bytes(&self.#ident))
-        } else {
-            quote!(#p::Value::heap_bytes(&self.#ident))
-        }
+        let (ident, ty, field) = (&column.ident, &column.ty, field(column, p));
+        let count = quote_spanned!(ty.span()=> <#ty as #field>::heap_bytes);
+        quote!(#count(&self.#ident))
     });
     let checks = model.columns.iter().filter(|column| column.auto).map(|column| {
-        let ty = &column.ty;
-        quote_spanned!(ty.span()=> const _: () = #p::assert_auto::<#ty>();)
+        let (ty, p) = (&column.ty, at(p, column.ty.span()));
+        quote_spanned!(ty.span()=> const _: () = #p::assert!(
+            <#ty as #p::Value>::FACTS.counts(),
+            "`auto` takes an integer id: make it an `i64`, or leave `auto` away and give the id in `insert`"
+        );)
     });
 
     quote! {

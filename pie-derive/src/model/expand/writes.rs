@@ -4,6 +4,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 
 use super::finders::named;
+use super::impls::datum;
 use super::{Context, hidden, plain};
 
 pub(super) fn functions(context: &Context<'_>) -> TokenStream {
@@ -80,7 +81,7 @@ pub(super) fn types(context: &Context<'_>) -> TokenStream {
             quote! {
                 #[doc = #doc]
                 #vis fn #field(self, #value: #ty) -> Self {
-                    Self(#p::set_json::<#ident, #ty>(self.0, #place, &#value))
+                    Self(#p::set_json::<#ident>(self.0, #place, <#ty as #p::JsonField>::to_datum(&#value)))
                 }
             }
         } else {
@@ -94,12 +95,8 @@ pub(super) fn types(context: &Context<'_>) -> TokenStream {
     });
     let places = model.given().map(|(place, _)| place);
     let values = model.given().map(|(_, column)| {
-        let ident = &column.ident;
-        if column.json {
-            quote!(#p::Json::datum(&self.#ident)?)
-        } else {
-            quote!(#p::Datum::into_owned(#p::Value::to_datum(&self.#ident)))
-        }
+        let datum = datum(column, p);
+        quote!(#p::Datum::into_owned(#datum))
     });
     let new_doc = format!("A [`{name}`] to insert: all it has but what the database fills in.");
     let update_doc = format!("A change of one [`{name}`]: name what to set, then await it.");
