@@ -1,7 +1,8 @@
 //! `#[derive(CacheKey)]`: the fields of a struct or of an enum's variants, as parts of a key.
 
 use proc_macro2::TokenStream;
-use quote::{format_ident, quote};
+use quote::{format_ident, quote, quote_spanned};
+use syn::spanned::Spanned;
 use syn::{Data, DeriveInput, Fields, parse_quote};
 
 use crate::common::attributes::{entries, refuse_repeated};
@@ -9,8 +10,19 @@ use crate::common::crate_path::library;
 use crate::common::errors::Errors;
 use crate::common::suggest;
 
-/// The pattern that binds the fields, and their names.
-fn bound(fields: &Fields) -> (TokenStream, Vec<syn::Ident>) {
+/// The pattern that binds the fields, and what writes them.
+fn bound(fields: &Fields, p: &TokenStream) -> (TokenStream, TokenStream) {
+    let (pattern, names) = pattern(fields);
+    let parts = fields.iter().zip(names).map(|(field, name)| {
+        let ty = &field.ty;
+        // At the type, so that one that cannot be part of a key is told there.
+        let write = quote_spanned!(ty.span()=> <#ty as #p::CacheKey>::write_key);
+        quote!(#write(#name, key); key.end_part();)
+    });
+    (pattern, quote!(#(#parts)*))
+}
+
+fn pattern(fields: &Fields) -> (TokenStream, Vec<syn::Ident>) {
     match fields {
         Fields::Named(named) => {
             let idents: Vec<_> = named.named.iter().filter_map(|field| field.ident.clone()).collect();
@@ -35,7 +47,8 @@ fn refuse_inner(data: &Data, errors: &mut Errors) {
         ),
         Data::Union(_) => return,
     };
-    let attributes = variants.iter().map(|variant| &variant.attrs).chain(fields.iter().map(|field| &field.attrs));
+    let attributes =
+        variants.iter().map(|variant| &variant.attrs).chain(fields.iter().map(|field| &field.attrs));
     for attribute in attributes.flatten().filter(|attribute| attribute.path().is_ident("pie")) {
         errors.push(
             attribute.path(),
@@ -50,7 +63,7 @@ pub(crate) fn derive(input: TokenStream) -> TokenStream {
     let list = entries(&input.attrs, "pie", &mut errors);
     refuse_repeated(&list, &[], &mut errors);
     for entry in list.iter().filter(|entry| entry.key != "crate") {
-        let message = suggest::unknown("key of `#[pie]` on an argument", &entry.key, &["crate"]);
+        let message = suggest::unknown_key(&entry.key, "`#[pie]` beside `CacheKey`", &["crate"]);
         errors.add(syn::Error::new(entry.span, message));
     }
     let library = library(&list, &mut errors);
@@ -58,18 +71,18 @@ pub(crate) fn derive(input: TokenStream) -> TokenStream {
     let p = quote!(#library::__private);
     let arms: Vec<TokenStream> = match &input.data {
         Data::Struct(data) => {
-            let (pattern, names) = bound(&data.fields);
-            vec![quote!(Self #pattern => key.group(|key| { #(key.part(#names);)* }))]
+            let (pattern, parts) = bound(&data.fields, &p);
+            vec![quote!(Self #pattern => key.group(|key| { #parts }))]
         }
         Data::Enum(data) => data
             .variants
             .iter()
             .map(|variant| {
-                let (ident, (pattern, names)) = (&variant.ident, bound(&variant.fields));
+                let (ident, (pattern, parts)) = (&variant.ident, bound(&variant.fields, &p));
                 let name = ident.to_string();
                 quote!(Self::#ident #pattern => {
                     key.text(#name);
-                    key.group(|key| { #(key.part(#names);)* });
+                    key.group(|key| { #parts });
                 })
             })
             .collect(),

@@ -20,6 +20,13 @@ fn derives_model(attributes: &[Attribute]) -> bool {
 }
 
 pub(crate) fn attribute(arguments: &TokenStream, item: &TokenStream) -> TokenStream {
+    if let Ok(method) = syn::parse2::<syn::TraitItemFn>(item.clone())
+        && method.default.is_none()
+    {
+        let message = "a method without a body has nothing to cache: write `#[cached]` on the implementation";
+        let error = syn::Error::new(method.sig.ident.span(), message).to_compile_error();
+        return quote!(#item #error);
+    }
     match syn::parse2::<Item>(item.clone()) {
         Ok(Item::Struct(mut item)) if derives_model(&item.attrs) => {
             item.attrs.push(syn::parse_quote!(#[pie(cached(#arguments))]));
@@ -28,16 +35,18 @@ pub(crate) fn attribute(arguments: &TokenStream, item: &TokenStream) -> TokenStr
         Ok(Item::Struct(item)) => behind_the_derive(&item),
         Ok(Item::Fn(item)) => crate::function::cached(arguments.clone(), &item),
         Ok(other) => {
-            let what = match &other {
-                Item::Impl(_) => "an impl block",
-                Item::Enum(_) => "an enum",
-                Item::Trait(_) => "a trait",
-                _ => "this item",
+            let (what, span) = match &other {
+                Item::Impl(item) => ("an impl block", item.impl_token.span),
+                Item::Enum(item) => ("an enum", item.enum_token.span),
+                Item::Trait(item) => ("a trait", item.trait_token.span),
+                Item::Union(item) => ("a union", item.union_token.span),
+                Item::Mod(item) => ("a module", item.mod_token.span),
+                _ => ("this item", proc_macro2::Span::call_site()),
             };
             let message = format!(
                 "`#[cached]` does not go on {what}: write it on a struct with `#[derive(Model)]`, or on an `async` function"
             );
-            let error = syn::Error::new(proc_macro2::Span::call_site(), message).to_compile_error();
+            let error = syn::Error::new(span, message).to_compile_error();
             quote!(#item #error)
         }
         // Not an item at all, or one with a mistake that the compiler tells better.

@@ -1,12 +1,13 @@
 //! `#[derive(Value)]`: enums without fields as text, newtypes as what they wrap.
 
 use proc_macro2::TokenStream;
-use quote::quote;
+use quote::{quote, quote_spanned};
+use syn::spanned::Spanned;
 use syn::{Data, DeriveInput, Fields, Ident, Type};
 
 use crate::common::attributes::{entries, refuse_repeated};
 use crate::common::case::{CASES, rename};
-use crate::common::crate_path::library;
+use crate::common::crate_path::{at, library};
 use crate::common::errors::Errors;
 use crate::common::suggest;
 
@@ -39,7 +40,10 @@ fn check(
 ) -> Option<Kind> {
     refuse_repeated(list, &[], errors);
     if !input.generics.params.is_empty() {
-        errors.push(&input.generics, "a column type has no generic parameters");
+        errors.push(
+            &input.generics,
+            "a column type has no generic parameters: write one for each type, such as `struct UserId(i64);`",
+        );
         return None;
     }
     let is_enum = matches!(input.data, Data::Enum(_));
@@ -55,18 +59,23 @@ fn check(
                     errors.push(&text, suggest::unknown("case", &text.value(), &CASES));
                 }
             }
-            "rename_all" => errors
-                .add(syn::Error::new(entry.span, "`rename_all` is for enums: a newtype has no variants")),
+            "rename_all" => errors.add(syn::Error::new(
+                entry.span,
+                "`rename_all` is for enums: a newtype has no variants; leave it away",
+            )),
             other => errors.add(syn::Error::new(
                 entry.span,
-                suggest::unknown("key of `#[pie]` on a value", other, &["rename_all", "crate"]),
+                suggest::unknown_key(other, "`#[pie]` on a column type", &["rename_all", "crate"]),
             )),
         }
     }
     match &input.data {
         Data::Enum(data) => {
             if data.variants.is_empty() {
-                errors.push(&input.ident, "an enum without variants has no values to store");
+                errors.push(
+                    &input.ident,
+                    "an enum without variants has no values to store: write its variants",
+                );
                 return None;
             }
             let mut variants: Vec<(Ident, String)> = Vec::new();
@@ -88,14 +97,14 @@ fn check(
                     } else {
                         errors.add(syn::Error::new(
                             entry.span,
-                            suggest::unknown("key of `#[pie]` on a variant", &entry.key, &["rename"]),
+                            suggest::unknown_key(&entry.key, "`#[pie]` on a variant", &["rename"]),
                         ));
                     }
                 }
                 if let Some((first, _)) = variants.iter().find(|(_, other)| *other == text) {
                     errors.push(
                         &variant.ident,
-                        format!("variants `{first}` and `{}` would both be \"{text}\"", variant.ident),
+                        format!("variants `{first}` and `{}` would both be \"{text}\": write another `#[pie(rename = \"…\")]` on one of them", variant.ident),
                     );
                 }
                 variants.push((variant.ident.clone(), text));
@@ -116,7 +125,7 @@ fn check(
         },
         Data::Union(data) => {
             errors
-                .push(&data.union_token, "a column type is an enum without fields or a newtype, not a union");
+                .push(&data.union_token, "a column type is an enum without fields or a newtype: write `struct Name(i64);` in place of the union");
             None
         }
     }
@@ -139,7 +148,6 @@ fn stub(input: &DeriveInput, p: &TokenStream) -> TokenStream {
                 #p::Err(#p::ValueError::Null)
             }
         }
-        impl #p::NotNull for #ident {}
     }
 }
 
@@ -162,24 +170,35 @@ fn expand(ident: &Ident, kind: &Kind, p: &TokenStream) -> TokenStream {
                 }
             }
         }
-        Kind::Newtype(inner) => quote! {
-            const TYPE: #p::ColumnType = <#inner as #p::Value>::TYPE;
-            const SHAPE: #p::u64 = <#inner as #p::Value>::SHAPE;
-            fn to_datum(&self) -> #p::Datum<'_> {
-                #p::Value::to_datum(&self.0)
+        Kind::Newtype(inner) => {
+            // All at the type, so that the compiler has one thing to say of one that cannot be stored.
+            let of = quote_spanned!(inner.span()=> <#inner as #p::Value>);
+            let [to, from, heap] = ["to_datum", "from_datum", "heap_bytes"].map(|name| {
+                let name = Ident::new(name, inner.span());
+                quote_spanned!(inner.span()=> #of::#name)
+            });
+            quote! {
+                const TYPE: #p::ColumnType = #of::TYPE;
+                const SHAPE: #p::u64 = #of::SHAPE;
+                fn to_datum(&self) -> #p::Datum<'_> {
+                    #to(&self.0)
+                }
+                fn from_datum(datum: #p::Datum<'static>) -> #p::Result<Self, #p::ValueError> {
+                    #p::Ok(Self(#from(datum)?))
+                }
+                fn heap_bytes(&self) -> #p::usize {
+                    #heap(&self.0)
+                }
             }
-            fn from_datum(datum: #p::Datum<'static>) -> #p::Result<Self, #p::ValueError> {
-                #p::Ok(Self(<#inner as #p::Value>::from_datum(datum)?))
-            }
-            fn heap_bytes(&self) -> #p::usize {
-                #p::Value::heap_bytes(&self.0)
-            }
-        },
+        }
     };
     let check = match kind {
         Kind::Newtype(inner) => {
-            let span = syn::spanned::Spanned::span(inner);
-            quote::quote_spanned!(span=> const _: () = <#inner as #p::NotNull>::NOT_NULL;)
+            let at = at(p, inner.span());
+            quote_spanned!(inner.span()=> const _: () = #at::assert!(
+                !<#inner as #at::Value>::NULLABLE,
+                "an `Option` in a newtype, which may stand in an `Option` itself: write the newtype without it, and `Option` in the model"
+            );)
         }
         Kind::Enum(_) => TokenStream::new(),
     };
@@ -187,7 +206,5 @@ fn expand(ident: &Ident, kind: &Kind, p: &TokenStream) -> TokenStream {
         #check
         #[automatically_derived]
         impl #p::Value for #ident { #body }
-        #[automatically_derived]
-        impl #p::NotNull for #ident {}
     }
 }

@@ -21,6 +21,7 @@ pub use tables::Tables;
 pub use tx::Tx;
 pub use warmup::{Warm, WarmedQuery, Warmup, WarmupOutcome, WarmupProgress, WarmupReport};
 
+use crate::cache::BoxFuture;
 use crate::cache::GroupStats;
 use crate::cache::chain::Chain;
 use crate::cache::gate::Gate;
@@ -199,12 +200,15 @@ impl Engine {
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn create_tables<T: Tables>(&self) -> Result<()> {
-        self.check_open()?;
-        for schema in T::schemas() {
-            self.core.database.create_table(schema).await?;
-        }
-        Ok(())
+    pub fn create_tables<T: Tables>(&self) -> BoxFuture<'_, Result<()>> {
+        let schemas = T::schemas();
+        Box::pin(async move {
+            self.check_open()?;
+            for schema in schemas {
+                self.core.database.create_table(schema).await?;
+            }
+            Ok(())
+        })
     }
 
     /// A statement in the database's own language. Values are bound, never spliced into the text.

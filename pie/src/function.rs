@@ -10,10 +10,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::{ArcSwapOption, Guard};
 
-pub use call::{Call, Function, Invalidation, Via, invalidate_key};
+pub use call::{Call, Detached, Function, Invalidation, Via, invalidate_key};
 pub use key::{CacheKey, KeyWriter, Template};
 pub use shape::{
-    AloneFallback, CacheValue, CopiedValue, KindsFallback, OuterFallback, TimedOut, WrapFallback, kinds, probe, shape,
+    AloneFallback, CacheValue, CopiedValue, DetachedArgument, KindsFallback, OuterFallback, TimedOut,
+    WrapFallback, kinds, probe, shape,
 };
 
 use crate::engine::Engine;

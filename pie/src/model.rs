@@ -14,7 +14,7 @@ use std::fmt;
 pub use column::{Arg, Column, TextColumn};
 pub use json::{Json, JsonField};
 pub use policy::Policy;
-pub use value::{ColumnType, Datum, NotNull, Value, ValueError};
+pub use value::{ColumnType, Datum, Value, ValueError};
 
 use crate::cache::groups::GroupId;
 use crate::error::{Error, ErrorKind, Result};
@@ -240,6 +240,26 @@ pub trait Model: Sized + Send + Sync + 'static {
 
     /// How many bytes the row holds on the heap, besides its own size.
     fn heap_bytes(&self) -> usize;
+}
+
+/// A type that a `#[pie(skip)]` field can have: it is read as its default.
+///
+/// Nobody implements it by hand: every type with a `Default` has it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no default, as which a skipped field is read",
+    label = "not `Default`",
+    note = "write `#[derive(Default)]` or `impl Default` for it, or remove `#[pie(skip)]`"
+)]
+pub trait Skipped {
+    #[doc(hidden)]
+    #[allow(missing_docs)]
+    fn skipped() -> Self;
+}
+#[diagnostic::do_not_recommend]
+impl<T: Default> Skipped for T {
+    fn skipped() -> T {
+        T::default()
+    }
 }
 
 /// The values of a row to insert: what the generated `New…` types are.

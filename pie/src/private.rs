@@ -16,16 +16,18 @@ pub use std::string::String;
 pub use std::vec::Vec;
 pub use std::{assert, concat, module_path};
 
+pub use crate::cache::BoxFuture;
 pub use crate::cache::groups::GroupId;
 pub use crate::error::Error;
 pub use crate::function::{
-    AloneFallback, CacheKey, CacheValue, Call, CopiedValue, Function, Invalidation, KeyWriter, KindsFallback,
-    OuterFallback, Template, TimedOut, Via, WrapFallback, installed, invalidate_key, kinds, probe, shape,
+    AloneFallback, CacheKey, CacheValue, Call, CopiedValue, Detached, DetachedArgument, Function,
+    Invalidation, KeyWriter, KindsFallback, OuterFallback, Template, TimedOut, Via, WrapFallback, installed,
+    invalidate_key, kinds, probe, shape,
 };
 pub use crate::model::fingerprint::{fingerprint, row_fingerprint};
 pub use crate::model::{
-    Arg, Column, ColumnDef, ColumnType, Datum, Index, Json, JsonField, Model, NewRow, NotNull, Policy, RowReader,
-    Schema, Value, ValueError,
+    Arg, Column, ColumnDef, ColumnType, Datum, Index, Json, JsonField, Model, NewRow, Policy, RowReader,
+    Schema, Skipped, Value, ValueError,
 };
 pub use crate::query::{
     Cached, DeleteOne, FindMany, First, Handle, Insert, InsertMany, Query, Rows, UpdateOne, Upsert,

@@ -26,4 +26,6 @@ fn messages() {
     cases.compile_fail("ui/function/*.rs");
     cases.compile_fail("ui/invalidates/*.rs");
     cases.compile_fail("ui/types/*.rs");
+    cases.compile_fail("ui/value/*.rs");
+    cases.compile_fail("ui/cache_key/*.rs");
 }

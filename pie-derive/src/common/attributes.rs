@@ -26,13 +26,24 @@ pub(crate) fn entries(attributes: &[Attribute], name: &str, errors: &mut Errors)
             );
             continue;
         }
-        if let Some(list) =
-            errors.keep(attribute.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated))
-        {
+        let list = match &attribute.meta {
+            Meta::NameValue(pair) => {
+                let message = format!("`#[{name}]` takes brackets: write `#[{name}(id)]`");
+                errors.add(syn::Error::new(pair.eq_token.span, message));
+                continue;
+            }
+            _ => attribute.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated),
+        };
+        if let Some(list) = errors.keep(list.map_err(|error| with_example(&error, name, "id, auto"))) {
             out.extend(list.into_iter().map(entry));
         }
     }
     out
+}
+
+/// What the parser says, and what an attribute looks like.
+pub(crate) fn with_example(error: &syn::Error, name: &str, inside: &str) -> syn::Error {
+    syn::Error::new(error.span(), format!("{error}: write a list with commas, such as `#[{name}({inside})]`"))
 }
 
 /// An entry of a parsed list.
@@ -40,6 +51,14 @@ pub(crate) fn entry(meta: Meta) -> Entry {
     let path = meta.path();
     let key = path.segments.iter().map(|segment| segment.ident.to_string()).collect::<Vec<_>>().join("::");
     Entry { key, span: path.span(), meta }
+}
+
+/// A value that another macro has handed on, as it was written.
+fn bare(value: &Expr) -> &Expr {
+    match value {
+        Expr::Group(group) => bare(&group.expr),
+        value => value,
+    }
 }
 
 impl Entry {
@@ -53,7 +72,7 @@ impl Entry {
     /// The expression of `key = value`.
     pub(crate) fn value(&self, example: &str) -> syn::Result<&Expr> {
         match &self.meta {
-            Meta::NameValue(pair) => Ok(&pair.value),
+            Meta::NameValue(pair) => Ok(bare(&pair.value)),
             _ => Err(syn::Error::new_spanned(
                 &self.meta,
                 format!("`{}` takes a value: write `{example}`", self.key),
@@ -113,21 +132,27 @@ pub(crate) fn within(text: &syn::LitStr, part: std::ops::Range<usize>) -> Span {
     let begin = source.find('"').map_or(0, |quote| quote + 1);
     // With an escape in it, bytes of the value are not bytes of the source.
     let plain = source.get(begin..).is_some_and(|rest| rest.starts_with(&value));
-    plain.then(|| token.subspan(begin + part.start..begin + part.end)).flatten().unwrap_or_else(|| text.span())
+    plain
+        .then(|| token.subspan(begin + part.start..begin + part.end))
+        .flatten()
+        .unwrap_or_else(|| text.span())
 }
 
 /// A name of a table or column, which becomes part of cache keys.
 pub(crate) fn name(text: &syn::LitStr, what: &str) -> syn::Result<String> {
     let value = text.value();
     if value.is_empty() {
-        return Err(syn::Error::new(text.span(), format!("an empty {what} name")));
+        return Err(syn::Error::new(
+            text.span(),
+            format!("an empty {what} name: write one, or leave the key away"),
+        ));
     }
     if let Some((at, bad)) =
         value.char_indices().find(|(_, c)| c.is_control() || ":%*?[]\\,@~+=".contains(*c))
     {
         return Err(syn::Error::new(
             within(text, at..at + bad.len_utf8()),
-            format!("`{}` in a {what} name: it has a meaning in cache keys", bad.escape_default()),
+            format!("`{}` in a {what} name has a meaning in cache keys: leave it away", bad.escape_default()),
         ));
     }
     Ok(value)

@@ -31,7 +31,7 @@ pub(crate) fn milliseconds(text: &str) -> Result<u64, String> {
         total = part
             .and_then(|part| total.checked_add(part))
             .filter(|total| *total <= LONGEST)
-            .ok_or_else(|| format!("\"{text}\" is longer than a hundred years"))?;
+            .ok_or_else(|| format!("\"{text}\" is longer than a hundred years: write a shorter duration"))?;
         rest = &rest[digits + letters..];
     }
     Ok(total)

@@ -87,7 +87,7 @@ fn flag_of(entry: &Entry, errors: &mut Errors) -> Option<bool> {
     match errors.keep(entry.value(&format!("{} = true", entry.key)))? {
         Expr::Lit(ExprLit { lit: Lit::Bool(value), .. }) => Some(value.value),
         other => {
-            errors.push(other, format!("`{}` is `true` or `false`", entry.key));
+            errors.push(other, format!("`{0}` is `true` or `false`: write `{0} = true`", entry.key));
             None
         }
     }
@@ -134,10 +134,25 @@ fn tag(text: &LitStr) -> syn::Result<String> {
     if value.contains(['*', '?', '[', ']', '{', '}']) {
         return Err(syn::Error::new(
             text.span(),
-            "a tag of a model is a plain text: placeholders and patterns have no meaning here",
+            "a tag of a model is a plain text, without placeholders and patterns: write a word such as \"users\"",
         ));
     }
     Ok(value)
+}
+
+/// Keys that a function has and a model has not.
+const OF_FUNCTIONS: [&str; 8] = ["key", "name", "skip", "depends", "via", "if", "version", "companions"];
+
+fn unknown(key: &str) -> String {
+    if OF_FUNCTIONS.contains(&key) {
+        return format!(
+            "`{key}` is for functions: a model's rows have their keys and their engine already; leave it away"
+        );
+    }
+    if key == "crate" {
+        return "`crate` goes with the model: write `#[pie(crate = …)]` on the struct".to_owned();
+    }
+    suggest::unknown_key(key, "`#[cached]` on a model", &KEYS)
 }
 
 /// The policy of the entries of one `#[cached(...)]`.
@@ -186,9 +201,7 @@ pub(crate) fn parse(entries: &[Entry], errors: &mut Errors) -> PolicyIr {
             "lock" => policy.lock = flag_of(entry, errors),
             "max_loads" => policy.max_loads = number_of(entry, errors),
             "enabled" => policy.enabled = flag_of(entry, errors).unwrap_or(true),
-            other => {
-                errors.add(syn::Error::new(entry.span, suggest::unknown("key of `#[cached]`", other, &KEYS)))
-            }
+            other => errors.add(syn::Error::new(entry.span, unknown(other))),
         }
     }
     if let (Some(ttl), Some(jitter), Some(span)) = (policy.ttl, policy.jitter, jitter_at)

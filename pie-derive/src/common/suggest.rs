@@ -10,13 +10,23 @@ pub(crate) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
         .map(|(_, candidate)| candidate)
 }
 
-/// ``unknown attribute `tll`: did you mean `ttl`?``, or the list of what there is.
+/// ``unknown field `emial`: did you mean `email`?``, or the list of what there is.
 pub(crate) fn unknown(what: &str, word: &str, known: &[&str]) -> String {
-    match nearest(word, known) {
-        Some(meant) => format!("unknown {what} `{word}`: did you mean `{meant}`?"),
-        None => {
+    format!("unknown {what} `{word}`: {}", instead(word, known))
+}
+
+/// ``unknown key `tll` of `#[cached]`: did you mean `ttl`?``, or the list of what there is.
+pub(crate) fn unknown_key(word: &str, of: &str, known: &[&str]) -> String {
+    format!("unknown key `{word}` of {of}: {}", instead(word, known))
+}
+
+fn instead(word: &str, known: &[&str]) -> String {
+    match (nearest(word, known), known) {
+        (Some(meant), _) => format!("did you mean `{meant}`?"),
+        (None, [only]) => format!("there is only `{only}`"),
+        (None, _) => {
             let list: Vec<String> = known.iter().map(|known| format!("`{known}`")).collect();
-            format!("unknown {what} `{word}`: there are {}", list.join(", "))
+            format!("there are {}", list.join(", "))
         }
     }
 }

@@ -8,6 +8,7 @@ use syn::{FnArg, GenericParam, ItemFn, Pat};
 
 use super::ir::{CachedIr, Common, InvalidatesIr, Kind, Via, leaf, signature};
 use super::template::{Part, Template};
+use crate::common::crate_path::at;
 use crate::common::policy;
 
 /// A name that no name of the program can be.
@@ -15,6 +16,11 @@ fn own(name: &str) -> Ident {
     let name =
         if name.starts_with(char::is_uppercase) { format!("PIE_{name}") } else { format!("pie_{name}") };
     Ident::new(&name, Span::mixed_site())
+}
+
+/// The same name, told at another place.
+fn told_at(name: &Ident, span: Span) -> Ident {
+    Ident::new(&name.to_string(), name.span().located_at(span))
 }
 
 fn template(template: &Template, into: &TokenStream, p: &TokenStream) -> TokenStream {
@@ -52,8 +58,11 @@ fn via(common: &Common, p: &TokenStream) -> TokenStream {
         },
         Via::Expr(expr) => {
             // At the expression, so that what is no handle is told there.
-            let handle = quote_spanned!(expr.span()=> #p::Handle::via(&(#expr)));
-            quote!(let #via = #handle;)
+            let (handle, p) = (own("handle"), at(p, expr.span()));
+            let told = told_at(&handle, expr.span());
+            let of = quote_spanned!(expr.span()=> #p::Handle::via(#told));
+            // A name of its own, so that an engine that a call gives lives as long as it is used.
+            quote!(let #handle = &(#expr); let #via = #of;)
         }
     }
 }
@@ -135,11 +144,19 @@ fn call(item: &ItemFn, ir: &CachedIr, body: &TokenStream) -> TokenStream {
     } else {
         (quote!(), quote!(), quote!(#p::Option::None))
     };
+    let kinds = own("kinds");
     // At the type itself, so that what cannot be stored is told there.
+    let told = told_at(&kinds, leaf(output).span());
     let checks = quote_spanned! {leaf(output).span()=>
-        #p::CacheValue::check(kinds.leaf());
-        #p::CopiedValue::check(kinds.copied());
+        #p::CacheValue::check(#told.leaf());
+        #p::CopiedValue::check(#told.copied());
     };
+    let body_name = own("body");
+    let boxed = Ident::new("BoxFuture", Span::call_site());
+    // At the function's name, so that a body that cannot be sent is told there.
+    let there = at(p, item.sig.ident.span());
+    let made = quote_spanned!(item.sig.ident.span()=> #there::Box::pin(#body));
+    let body_here = quote!(let #body_name: #p::#boxed<'_, #output> = #made;);
     quote! {
         static #function: #p::Function = #p::Function::new(
             #name,
@@ -152,9 +169,9 @@ fn call(item: &ItemFn, ir: &CachedIr, body: &TokenStream) -> TokenStream {
             use #p::{AloneFallback as _, KindsFallback as _, OuterFallback as _, WrapFallback as _};
             let outer = #p::probe::<#output>().outer();
             let first = outer.inner().wrap();
-            let kinds = #p::kinds(first, first.inner().wrap());
+            let #kinds = #p::kinds(first, first.inner().wrap());
             #checks
-            #p::shape::<#output, _, _, _>(outer, kinds.stored(), outer.error().sharing())
+            #p::shape::<#output, _, _, _>(outer, #kinds.stored(), outer.error().sharing())
         };
         #via
         let mut #call = #p::Call::new(&#function, #via_name, #of) #only_if;
@@ -165,9 +182,30 @@ fn call(item: &ItemFn, ir: &CachedIr, body: &TokenStream) -> TokenStream {
         }
         #(#tags)*
         #let_later
+        #body_here
         // In a box, so that the futures of callers stay small.
-        #p::Box::pin(#call.run(#shape, #ended, #later, #body)).await
+        #p::Box::pin(#call.run(#shape, #ended, #later, #body_name)).await
     }
+}
+
+/// Whether a type is one of those that are only known behind a reference.
+fn is_unsized(ty: &syn::Type) -> bool {
+    match ty {
+        syn::Type::Slice(_) => true,
+        syn::Type::Path(path) => path
+            .path
+            .segments
+            .last()
+            .is_some_and(|last| ["str", "Path", "OsStr", "CStr"].iter().any(|name| last.ident == name)),
+        _ => false,
+    }
+}
+
+/// `let pie_copy_0 = …;`, where an argument that cannot be copied is told at its place.
+fn copied(copy: &Ident, ty: &TokenStream, from: &TokenStream, span: Span, p: &TokenStream) -> TokenStream {
+    let p = at(p, span);
+    let how = quote_spanned!(span=> #p::DetachedArgument::copied(#p::probe::<#ty>()));
+    quote!(let #copy = #how(#from);)
 }
 
 /// `let pie_detached = …;`: a run of the function that borrows nothing, from copies of its arguments.
@@ -178,23 +216,32 @@ fn detached(item: &ItemFn, ir: &CachedIr, p: &TokenStream) -> TokenStream {
         let copy = own(&format!("copy_{i}"));
         match argument {
             FnArg::Receiver(receiver) if receiver.reference.is_some() => {
-                copies.push(quote!(let #copy = #p::Clone::clone(self);));
+                copies.push(copied(&copy, &quote!(Self), &quote!(self), receiver.self_token.span, p));
                 handed.push(quote!(&#copy));
             }
-            FnArg::Receiver(_) => {
-                copies.push(quote!(let #copy = #p::Clone::clone(&self);));
+            FnArg::Receiver(receiver) => {
+                let ty = &receiver.ty;
+                copies.push(copied(&copy, &quote!(#ty), &quote!(&self), receiver.self_token.span, p));
                 handed.push(quote!(#copy));
             }
             FnArg::Typed(typed) => {
                 let Pat::Ident(name) = &*typed.pat else { continue };
                 let ident = &name.ident;
-                if let syn::Type::Reference(reference) = &*typed.ty {
-                    let elem = &reference.elem;
-                    copies.push(quote!(let #copy = <#elem as #p::ToOwned>::to_owned(#ident);));
-                    handed.push(quote!(#p::Borrow::<#elem>::borrow(&#copy)));
-                } else {
-                    copies.push(quote!(let #copy = #p::Clone::clone(&#ident);));
-                    handed.push(quote!(#copy));
+                match &*typed.ty {
+                    syn::Type::Reference(reference) if is_unsized(&reference.elem) => {
+                        let elem = &reference.elem;
+                        copies.push(quote_spanned!(ident.span()=> let #copy = <#elem as #p::ToOwned>::to_owned(#ident);));
+                        handed.push(quote!(#p::Borrow::<#elem>::borrow(&#copy)));
+                    }
+                    syn::Type::Reference(reference) => {
+                        let elem = &reference.elem;
+                        copies.push(copied(&copy, &quote!(#elem), &quote!(#ident), ident.span(), p));
+                        handed.push(quote!(&#copy));
+                    }
+                    ty => {
+                        copies.push(copied(&copy, &quote!(#ty), &quote!(&#ident), ident.span(), p));
+                        handed.push(quote!(#copy));
+                    }
                 }
             }
         }
@@ -202,20 +249,22 @@ fn detached(item: &ItemFn, ir: &CachedIr, p: &TokenStream) -> TokenStream {
     let turbofish = turbofish(item);
     let path = if ir.receiver { quote!(Self::#uncached) } else { quote!(#uncached) };
     let name = own("detached");
+    let output = &ir.common.output;
     quote! {
         #(#copies)*
-        let #name = move || async move { #path #turbofish (#(#handed),*).await };
+        let #name: #p::Detached<#output> =
+            #p::Box::pin(async move { #path #turbofish (#(#handed),*).await });
     }
 }
 
-/// The body as a closure that gives a future.
+/// The body as a future.
 fn inline(item: &ItemFn, common: &Common) -> TokenStream {
     let (block, output) = (&item.block, &common.output);
     match common.kind {
         Kind::Async => {
             let returned = own("returned");
             quote! {
-                move || async move {
+                async move {
                     // Tells the compiler the type before it sees the body: `?` needs it.
                     #[allow(unreachable_code, clippy::all, clippy::pedantic)]
                     if false {
@@ -226,7 +275,7 @@ fn inline(item: &ItemFn, common: &Common) -> TokenStream {
                 }
             }
         }
-        Kind::Boxed => quote!(move || #block),
+        Kind::Boxed => quote!(async move { #block.await }),
     }
 }
 
@@ -241,7 +290,7 @@ pub(super) fn cached(item: &ItemFn, ir: &CachedIr) -> TokenStream {
     let body = if ir.companions {
         let turbofish = turbofish(item);
         let path = if ir.receiver { quote!(Self::#uncached) } else { quote!(#uncached) };
-        quote!(move || #path #turbofish (#(#arguments),*))
+        quote!(#path #turbofish (#(#arguments),*))
     } else {
         inline(item, &ir.common)
     };
@@ -354,7 +403,7 @@ pub(super) fn invalidates(item: &ItemFn, ir: &InvalidatesIr) -> TokenStream {
     let Common { library, kind, output, .. } = &ir.common;
     let p = &quote!(#library::__private);
     let (ended, parts, returned) = (own("ended"), own("parts"), own("returned"));
-    let via_name = own("via");
+    let (via_name, succeeded) = (own("via"), own("succeeded"));
     let via = via(&ir.common, p);
     let each = |method: Ident, templates: &[Template]| {
         let all = templates.iter().map(|parts_of| {
@@ -387,12 +436,12 @@ pub(super) fn invalidates(item: &ItemFn, ir: &InvalidatesIr) -> TokenStream {
         #patterns
         #(#ended.model(<#models as #p::Model>::SCHEMA);)*
         let #returned: #output = #body.await;
-        let succeeded = {
+        let #succeeded = {
             #[allow(unused_imports)]
             use #p::OuterFallback as _;
             #p::probe::<#output>().outer().succeeded(&#returned)
         };
-        if succeeded {
+        if #succeeded {
             #via
             #ended.run(#via_name).await;
         }

@@ -10,7 +10,7 @@ use syn::{
 };
 
 use super::template::{Names, Purpose, Template, parse};
-use crate::common::attributes::{Entry, entry, refuse_repeated};
+use crate::common::attributes::{Entry, entry, refuse_repeated, with_example};
 use crate::common::errors::Errors;
 use crate::common::policy::{self, PolicyIr};
 use crate::common::suggest;
@@ -81,7 +81,7 @@ pub(super) struct InvalidatesIr {
 }
 
 /// `key = value, key(list), …`; keywords such as `if` and `crate` are keys as well.
-fn entries(arguments: TokenStream, errors: &mut Errors) -> Vec<Entry> {
+fn entries(arguments: TokenStream, attribute: &str, errors: &mut Errors) -> Vec<Entry> {
     let parser = |input: ParseStream<'_>| {
         let mut all = Vec::new();
         while !input.is_empty() {
@@ -106,7 +106,10 @@ fn entries(arguments: TokenStream, errors: &mut Errors) -> Vec<Entry> {
         }
         Ok(all)
     };
-    errors.keep(parser.parse2(arguments)).unwrap_or_default()
+    let inside = if attribute == "cached" { "ttl = \"5m\"" } else { "tags(\"users\")" };
+    errors
+        .keep(parser.parse2(arguments).map_err(|error| with_example(&error, attribute, inside)))
+        .unwrap_or_default()
 }
 
 /// The named arguments of a function.
@@ -180,6 +183,7 @@ fn via(
     arguments: &[(Ident, Type)],
     errors: &mut Errors,
     attribute: &str,
+    item: &ItemFn,
 ) -> (Option<Via>, Option<Ident>) {
     if let Some(entry) = entries.iter().find(|entry| entry.key == "via") {
         let Some(value) = errors.keep(entry.value("via = self.engine")) else { return (None, None) };
@@ -200,9 +204,9 @@ fn via(
         Some((name, _)) => (Some(Via::Expr(name.to_token_stream())), Some(name.clone())),
         None => {
             errors.add(syn::Error::new(
-                Span::call_site(),
+                item.sig.ident.span(),
                 format!(
-                    "`#[{attribute}]` does not know its engine: write `via = self.engine` (any expression), `via = global` \
+                    "`#[{attribute}]` does not know the engine of this function: write `via = self.engine` (any expression), `via = global` \
                      with `pie::install(engine)`, or take an argument of type `&Engine` or `&Tx`"
                 ),
             ));
@@ -249,7 +253,7 @@ fn flag(entry: &Entry, errors: &mut Errors) -> Option<bool> {
     match errors.keep(entry.value("companions = false"))? {
         Expr::Lit(ExprLit { lit: Lit::Bool(flag), .. }) => Some(flag.value),
         other => {
-            errors.push(other, "`companions` is `true` or `false`");
+            errors.push(other, "`companions` is `true` or `false`: write `companions = false`");
             None
         }
     }
@@ -261,15 +265,15 @@ fn name_of(entry: &Entry, errors: &mut Errors) -> Option<String> {
 }
 
 pub(super) fn cached(tokens: TokenStream, item: &ItemFn, errors: &mut Errors) -> Option<CachedIr> {
-    let entries = entries(tokens, errors);
+    let entries = entries(tokens, "cached", errors);
     refuse_repeated(&entries, &[], errors);
     let arguments = arguments(item, errors);
     let receiver = item.sig.receiver().is_some();
     let kind = kind(item, "cached", errors);
-    let (via, handle) = via(&entries, &arguments, errors, "cached");
+    let (via, handle) = via(&entries, &arguments, errors, "cached", item);
     let library = library(&entries, errors);
     let idents: Vec<Ident> = arguments.iter().map(|(name, _)| name.clone()).collect();
-    let names = Names { arguments: &idents, receiver };
+    let names = Names { arguments: &idents, handle: handle.as_ref(), receiver };
 
     let (mut key, mut key_span, mut name, mut tags) = (None, None, None, Vec::new());
     let (mut skip, mut depends, mut only_if, mut version) = (Vec::<Ident>::new(), Vec::new(), None, 0);
@@ -311,7 +315,12 @@ pub(super) fn cached(tokens: TokenStream, item: &ItemFn, errors: &mut Errors) ->
             other => {
                 let known: Vec<&str> =
                     policy::KEYS.into_iter().filter(|key| *key != "enabled").chain(OWN_KEYS).collect();
-                let message = suggest::unknown("key of `#[cached]` on a function", other, &known);
+                let message = if other == "enabled" {
+                    "`enabled` is for models: on a function write `if = …`, or leave `#[cached]` away"
+                        .to_owned()
+                } else {
+                    suggest::unknown_key(other, "`#[cached]` on a function", &known)
+                };
                 errors.add(syn::Error::new(entry.span, message));
             }
         }
@@ -335,13 +344,22 @@ pub(super) fn cached(tokens: TokenStream, item: &ItemFn, errors: &mut Errors) ->
             ));
         }
     }
-    if matches!(&item.sig.output, ReturnType::Default) && item.sig.asyncness.is_some() {
-        errors.push(&item.sig.ident, "the function returns nothing: there is nothing to cache");
+    if item.sig.asyncness.is_some() && returns_nothing(&item.sig.output) {
+        errors.push(&item.sig.ident, "the function returns nothing, and there is nothing to cache: return a value, or leave `#[cached]` away");
     }
     if let ReturnType::Type(_, ty) = &item.sig.output
         && let Type::ImplTrait(hidden) = &**ty
+        && item.sig.asyncness.is_some()
     {
         errors.push(hidden, "`impl Trait` cannot be stored: name the type that the function returns");
+    }
+    if let ReturnType::Type(_, ty) = &item.sig.output
+        && let Type::Reference(reference) = leaf(ty)
+    {
+        errors.add(syn::Error::new(
+            reference.and_token.spans[0],
+            "a reference cannot be stored: return what it points to, such as `String` for `&str` and `Vec<T>` for `&[T]`",
+        ));
     }
     let mut needed: Vec<Ident> = key_arguments.clone();
     if let Some(template) = &key {
@@ -380,14 +398,15 @@ pub(super) fn cached(tokens: TokenStream, item: &ItemFn, errors: &mut Errors) ->
 }
 
 pub(super) fn invalidates(tokens: TokenStream, item: &ItemFn, errors: &mut Errors) -> Option<InvalidatesIr> {
-    let entries = entries(tokens, errors);
+    let entries = entries(tokens, "invalidates", errors);
     refuse_repeated(&entries, &[], errors);
     let arguments = arguments(item, errors);
     let kind = kind(item, "invalidates", errors);
-    let (via, _) = via(&entries, &arguments, errors, "invalidates");
+    let (via, handle) = via(&entries, &arguments, errors, "invalidates", item);
     let library = library(&entries, errors);
     let idents: Vec<Ident> = arguments.iter().map(|(name, _)| name.clone()).collect();
-    let names = Names { arguments: &idents, receiver: item.sig.receiver().is_some() };
+    let names =
+        Names { arguments: &idents, handle: handle.as_ref(), receiver: item.sig.receiver().is_some() };
     let (mut keys, mut tags, mut patterns, mut models) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut named = false;
     for entry in entries {
@@ -399,14 +418,14 @@ pub(super) fn invalidates(tokens: TokenStream, item: &ItemFn, errors: &mut Error
             "patterns" => patterns = templates(&entry, Purpose::Pattern, &names, errors),
             "models" => models = errors.keep(entry.list::<Path>("models(User)")).unwrap_or_default(),
             other => {
-                let message = suggest::unknown("key of `#[invalidates]`", other, &INVALIDATES_KEYS);
+                let message = suggest::unknown_key(other, "`#[invalidates]`", &INVALIDATES_KEYS);
                 errors.add(syn::Error::new(entry.span, message));
             }
         }
     }
     if !named {
         errors.add(syn::Error::new(
-            Span::call_site(),
+            item.sig.ident.span(),
             "`#[invalidates]` names nothing: write what the function makes wrong, such as `keys(\"profile:{id}\")` or `tags(\"users\")`",
         ));
     }
@@ -422,10 +441,20 @@ pub(super) fn signature(item: &ItemFn) -> String {
     quote!(#name (#inputs) #output).to_string()
 }
 
+fn returns_nothing(output: &ReturnType) -> bool {
+    match output {
+        ReturnType::Default => true,
+        ReturnType::Type(_, ty) => matches!(&**ty, Type::Tuple(tuple) if tuple.elems.is_empty()),
+    }
+}
+
 /// What a return type is about: `User` of `Result<Option<Vec<User>>, Error>`.
 pub(super) fn leaf(ty: &Type) -> &Type {
     const AROUND: [&str; 5] = ["Result", "Option", "Vec", "Arc", "Cached"];
-    match last_of(ty).filter(|segment| AROUND.iter().any(|around| segment.ident == around)).and_then(argument_of) {
+    match last_of(ty)
+        .filter(|segment| AROUND.iter().any(|around| segment.ident == around))
+        .and_then(argument_of)
+    {
         Some(inner) => leaf(inner),
         None => ty,
     }

@@ -2,9 +2,11 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote_spanned};
+use syn::ext::IdentExt;
 use syn::{Ident, LitStr};
 
 use crate::common::attributes::within;
+use crate::common::suggest::nearest;
 
 /// What a template is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +34,8 @@ pub(super) struct Template {
 /// What a template may name.
 pub(super) struct Names<'n> {
     pub(super) arguments: &'n [Ident],
+    /// The one that is the engine.
+    pub(super) handle: Option<&'n Ident>,
     pub(super) receiver: bool,
 }
 
@@ -57,11 +61,16 @@ fn value(text: &str, names: &Names<'_>, span: Span) -> syn::Result<(TokenStream,
         argument.set_span(span.resolved_at(argument.span()));
         argument.into_token_stream()
     } else {
-        let all: Vec<String> = names.arguments.iter().map(|name| format!("`{{{name}}}`")).collect();
-        let there = if all.is_empty() {
-            "there are no arguments".to_owned()
-        } else {
-            format!("there is {}", all.join(", "))
+        let known = names.arguments.iter().filter(|name| names.handle != Some(name));
+        let known: Vec<String> = known.map(|name| name.unraw().to_string()).collect();
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        let there = match (nearest(first, &known), &known[..]) {
+            (Some(meant), _) => format!("did you mean `{{{meant}}}`?"),
+            (None, []) => "there is none to name".to_owned(),
+            (None, known) => {
+                let all: Vec<String> = known.iter().map(|name| format!("`{{{name}}}`")).collect();
+                format!("write {}", all.join(" or "))
+            }
         };
         return Err(error(span, format!("`{{{text}}}` is no argument of this function: {there}")));
     };
@@ -102,7 +111,8 @@ fn check(part: &str, from: usize, purpose: Purpose, text: &LitStr) -> syn::Resul
 fn too_close(parts: &[Part]) -> Option<String> {
     match parts {
         [.., Part::Value(_)] => Some(
-            "two values stand side by side, and could be taken for others: write a `:` between them".to_owned(),
+            "two values stand side by side, and could be taken for others: write a `:` between them"
+                .to_owned(),
         ),
         [.., Part::Value(_), Part::Literal(between)] if !between.contains(':') => Some(format!(
             "`{between}` between two values could be part of one of them: write a `:` between them"
@@ -165,7 +175,7 @@ mod tests {
     fn mistake(source: &str) -> (String, usize, usize) {
         let text: LitStr = syn::parse_str(source).expect("a literal");
         let arguments = [Ident::new("id", Span::call_site()), Ident::new_raw("type", Span::call_site())];
-        let names = Names { arguments: &arguments, receiver: false };
+        let names = Names { arguments: &arguments, handle: None, receiver: false };
         let error = parse(&text, Purpose::Key, &names).expect_err(source);
         (error.to_string(), error.span().start().column, error.span().end().column)
     }
@@ -195,7 +205,8 @@ mod tests {
     fn braces_stand_for_themselves_when_doubled() {
         let text: LitStr = syn::parse_str(r#""{{a}}:{id}""#).expect("a literal");
         let arguments = [Ident::new("id", Span::call_site())];
-        let template = parse(&text, Purpose::Key, &Names { arguments: &arguments, receiver: false });
+        let template =
+            parse(&text, Purpose::Key, &Names { arguments: &arguments, handle: None, receiver: false });
         let template = template.expect("a key");
         assert!(matches!(&template.parts[..], [Part::Literal(text), Part::Value(_)] if text == "{a}:"));
         assert_eq!(template.arguments, ["id"]);

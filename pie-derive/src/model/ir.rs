@@ -23,7 +23,7 @@ pub(crate) struct ModelIr {
     /// Fields that are columns; an index's numbers are places in this list.
     pub(crate) columns: Vec<ColumnIr>,
     /// Fields that are not in the database.
-    pub(crate) skipped: Vec<Ident>,
+    pub(crate) skipped: Vec<(Ident, Type)>,
     pub(crate) id: IndexIr,
     pub(crate) uniques: Vec<IndexIr>,
     pub(crate) indexes: Vec<IndexIr>,
@@ -78,10 +78,11 @@ pub(crate) fn check(parsed: Parsed, errors: &mut Errors) -> Option<ModelIr> {
     let mut ids: Vec<(usize, Span)> = Vec::new();
     let mut single_uniques: Vec<(usize, Span)> = Vec::new();
     let mut single_indexes: Vec<(usize, Span)> = Vec::new();
+    let auto_at = fields.iter().find_map(|field| field.auto.filter(|_| field.id.is_some()));
     for field in fields {
         check_field(&field, errors);
         if field.skip.is_some() {
-            skipped.push(field.ident);
+            skipped.push((field.ident, field.ty));
             continue;
         }
         let place = columns.len();
@@ -104,21 +105,30 @@ pub(crate) fn check(parsed: Parsed, errors: &mut Errors) -> Option<ModelIr> {
     let mut seen: BTreeMap<&str, ()> = BTreeMap::new();
     for column in &columns {
         if seen.insert(&column.column, ()).is_some() {
-            errors.push(&column.ident, format!("column `{}` stands for two fields", column.column));
+            errors.push(&column.ident, format!("column `{}` stands for two fields: write another `#[pie(column = \"…\")]` on one of them", column.column));
         }
+    }
+    if columns.is_empty() {
+        errors.push(
+            &ident,
+            "a model has columns: write its fields, and `#[pie(id)]` on the one that is the primary key",
+        );
+        return None;
     }
     if ids.is_empty() {
         errors.push(&ident, "a model has an id: write `#[pie(id)]` on the field that is the primary key");
         // As if it stood where it is most likely meant, so that nothing else is wrong because of it.
         let likely = columns.iter().position(|column| column.ident == "id").unwrap_or(0);
-        ids.push((likely, columns.get(likely)?.ident.span()));
+        ids.push((likely, columns[likely].ident.span()));
     }
     if ids.len() > 1
-        && let Some(auto) = columns.iter_mut().find(|column| column.auto)
+        && let Some(span) = auto_at
     {
-        errors
-            .push(&auto.ident, "`auto` goes with a single id: an id of several fields is given in `insert`");
-        auto.auto = false;
+        errors.add(syn::Error::new(
+            span,
+            "`auto` goes with a single id: an id of several fields is given in `insert`; leave `auto` away",
+        ));
+        columns.iter_mut().for_each(|column| column.auto = false);
     }
 
     let index = |places: Vec<usize>, span: Span, columns: &[ColumnIr]| IndexIr {
@@ -166,17 +176,23 @@ fn check_field(field: &ParsedField, errors: &mut Errors) {
         errors.add(syn::Error::new(span, "`auto` goes with `id`: write `#[pie(id, auto)]`"));
     }
     if field.skip.is_some() {
-        let others = [field.id, field.unique, field.index, field.json];
-        if others.iter().any(Option::is_some) || field.column.is_some() {
-            errors.push(&field.ident, "a skipped field is no column: leave its other attributes away");
+        let others = [field.id, field.unique, field.index, field.json, field.column_at];
+        if let Some(span) = others.into_iter().flatten().next() {
+            errors.add(syn::Error::new(
+                span,
+                "a skipped field is no column: leave its other attributes away, or `skip`",
+            ));
         }
+        return;
     }
-    if let Some(span) = field.json {
+    if field.json.is_some() && field.skip.is_none() {
         for (key, at) in [("id", field.id), ("unique", field.unique), ("index", field.index)] {
-            if at.is_some() {
+            if let Some(span) = at {
                 errors.add(syn::Error::new(
                     span,
-                    format!("a JSON column cannot be `{key}`: its text has many forms"),
+                    format!(
+                        "a JSON column cannot be `{key}`, as its text has many forms: leave `{key}` away"
+                    ),
                 ));
             }
         }
@@ -195,7 +211,7 @@ fn places(
     list: &[Ident],
     word: &str,
     columns: &[ColumnIr],
-    skipped: &[Ident],
+    skipped: &[(Ident, Type)],
     errors: &mut Errors,
 ) -> Option<Vec<usize>> {
     if let [one] = list {
@@ -206,16 +222,28 @@ fn places(
     for ident in list {
         match columns.iter().position(|column| column.ident == *ident) {
             Some(place) if out.contains(&place) => {
-                errors.push(ident, format!("field `{}` stands twice in `{word}`", plain(ident)));
+                errors.push(
+                    ident,
+                    format!("field `{}` stands twice in `{word}`: remove one of them", plain(ident)),
+                );
                 return None;
             }
             Some(place) if columns[place].json => {
-                errors.push(ident, format!("a JSON column cannot be `{word}`: its text has many forms"));
+                errors.push(
+                    ident,
+                    format!("a JSON column cannot be `{word}`, as its text has many forms: leave it away"),
+                );
                 return None;
             }
             Some(place) => out.push(place),
-            None if skipped.contains(ident) => {
-                errors.push(ident, format!("field `{}` is skipped: it is no column", plain(ident)));
+            None if skipped.iter().any(|(skipped, _)| skipped == ident) => {
+                errors.push(
+                    ident,
+                    format!(
+                        "field `{}` is skipped, and no column: name another, or remove its `skip`",
+                        plain(ident)
+                    ),
+                );
                 return None;
             }
             None => {
@@ -237,7 +265,9 @@ fn drop_clashes(model: &mut ModelIr, errors: &mut Errors) {
         if let Some(first) = constants.insert(name.clone(), plain(&column.ident)) {
             errors.push(
                 &column.ident,
-                format!("field `{}` and this one would both be the constant `{name}`", first),
+                format!(
+                    "field `{first}` and this one would both be the constant `{name}`: rename one of them"
+                ),
             );
         }
     }

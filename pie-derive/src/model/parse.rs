@@ -4,7 +4,7 @@ use proc_macro2::{Span, TokenStream};
 use syn::spanned::Spanned;
 use syn::{Attribute, Data, DeriveInput, Fields, Ident, LitStr, Type, Visibility};
 
-use crate::common::attributes::{Entry, entries, entry, name, refuse_repeated};
+use crate::common::attributes::{Entry, entries, entry, name, refuse_repeated, with_example};
 use crate::common::crate_path::library;
 use crate::common::errors::Errors;
 use crate::common::policy::{self, PolicyIr};
@@ -34,6 +34,7 @@ pub(crate) struct ParsedField {
     pub(crate) ty: Type,
     pub(crate) docs: Vec<Attribute>,
     pub(crate) column: Option<String>,
+    pub(crate) column_at: Option<Span>,
     pub(crate) id: Option<Span>,
     pub(crate) auto: Option<Span>,
     pub(crate) unique: Option<Span>,
@@ -54,7 +55,10 @@ pub(crate) fn parse(input: &DeriveInput, errors: &mut Errors) -> Option<Parsed> 
             return None;
         }
         Data::Union(data) => {
-            errors.push(&data.union_token, "a model is a struct with named fields: a union has no columns");
+            errors.push(
+                &data.union_token,
+                "a model is a struct with named fields: write `struct` in place of `union`",
+            );
             return None;
         }
     };
@@ -77,7 +81,7 @@ pub(crate) fn parse(input: &DeriveInput, errors: &mut Errors) -> Option<Parsed> 
     };
     if !input.generics.params.is_empty() {
         errors
-            .push(&input.generics, "a model has no generic parameters: its table and its columns are fixed");
+            .push(&input.generics, "a model has no generic parameters: its table and its columns are fixed; write a model for each type");
         return None;
     }
 
@@ -117,9 +121,13 @@ pub(crate) fn parse(input: &DeriveInput, errors: &mut Errors) -> Option<Parsed> 
         let list = match &attribute.meta {
             syn::Meta::Path(_) => Vec::new(),
             _ => errors
-                .keep(attribute.parse_args_with(
-                    syn::punctuated::Punctuated::<syn::Meta, syn::Token![,]>::parse_terminated,
-                ))
+                .keep(
+                    attribute
+                        .parse_args_with(
+                            syn::punctuated::Punctuated::<syn::Meta, syn::Token![,]>::parse_terminated,
+                        )
+                        .map_err(|error| with_example(&error, "cached", "ttl = \"5m\"")),
+                )
                 .map(|list| list.into_iter().collect())
                 .unwrap_or_default(),
         };
@@ -143,13 +151,13 @@ fn set_policy(parsed: &mut Parsed, list: Vec<syn::Meta>, span: Span, errors: &mu
 }
 
 fn unknown_on_struct(key: &str) -> String {
-    if ["ttl", "jitter", "empty_ttl", "tags"].contains(&key) {
+    if policy::KEYS.contains(&key) {
         return format!("`{key}` belongs to the cache: write `#[cached({key} …)]` on the struct");
     }
     if FIELD_KEYS.contains(&key) {
         return format!("`{key}` goes on a field: write `#[pie({key})]` above the field it is about");
     }
-    suggest::unknown("key of `#[pie]` on a struct", key, &STRUCT_KEYS)
+    suggest::unknown_key(key, "`#[pie]` on a struct", &STRUCT_KEYS)
 }
 
 fn parse_field(field: &syn::Field, errors: &mut Errors) -> Option<ParsedField> {
@@ -162,6 +170,7 @@ fn parse_field(field: &syn::Field, errors: &mut Errors) -> Option<ParsedField> {
         ty: field.ty.clone(),
         docs: field.attrs.iter().filter(|attribute| attribute.path().is_ident("doc")).cloned().collect(),
         column: None,
+        column_at: None,
         id: None,
         auto: None,
         unique: None,
@@ -180,13 +189,14 @@ fn parse_field(field: &syn::Field, errors: &mut Errors) -> Option<ParsedField> {
             "column" => {
                 let text: Option<LitStr> = errors.keep(entry.text("column = \"name\""));
                 parsed.column = text.and_then(|text| errors.keep(name(&text, "column")));
+                parsed.column_at = Some(entry.span);
                 continue;
             }
             other => {
                 let message = if STRUCT_KEYS.contains(&other) {
                     format!("`{other}` goes on the struct: write `#[pie({other} …)]` above it")
                 } else {
-                    suggest::unknown("key of `#[pie]` on a field", other, &FIELD_KEYS)
+                    suggest::unknown_key(other, "`#[pie]` on a field", &FIELD_KEYS)
                 };
                 errors.add(syn::Error::new(entry.span, message));
                 continue;

@@ -3,6 +3,11 @@
 use crate::model::{Model, Schema};
 
 /// A tuple of models, for [`Engine::create_tables`](crate::Engine::create_tables).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no tuple of models",
+    label = "expected a tuple of models",
+    note = "a single model is a tuple of one: `(User,)`"
+)]
 pub trait Tables {
     /// Their schemas, in order.
     fn schemas() -> Vec<&'static Schema>;

@@ -1,7 +1,6 @@
 //! One call of a cached function: its key, a look into memory at once, then the chain, then the function's own body.
 
 use std::fmt;
-use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Installed;
@@ -82,6 +81,9 @@ pub struct Call<'a> {
     /// Whether the answer from memory is to be loaded anew: claimed for this call.
     aging: bool,
 }
+
+/// A function's body that borrows nothing.
+pub type Detached<R> = BoxFuture<'static, R>;
 
 /// A run that borrows nothing, for a task of its own.
 pub struct Later(Box<dyn Loader>);
@@ -198,13 +200,11 @@ impl<'a> Call<'a> {
     }
 
     /// A run of the function for a task of its own; nothing where there is no cache.
-    pub fn later<R, X, E, B, Fut>(&self, shape: Shape<R, X, E>, body: B) -> Option<Later>
+    pub fn later<R, X, E>(&self, shape: Shape<R, X, E>, body: Detached<R>) -> Option<Later>
     where
         R: Send + 'static,
         X: Send + 'static,
         E: Send + 'static,
-        B: FnOnce() -> Fut + Send + 'static,
-        Fut: Future<Output = R> + Send + 'static,
     {
         let (engine, function) = (self.engine()?.clone(), self.function);
         let body = Body { engine, function, body: Some(body), failed: None, shape, later: Mutex::new(None) };
@@ -252,22 +252,22 @@ impl<'a> Call<'a> {
     }
 
     /// The answer: from the layers, or from the function's body, once for all that ask at the same time.
-    pub async fn run<R, X, E, B, Fut>(
+    ///
+    /// The body is a future that has not begun: where another run or a layer has the answer, it is dropped as it is.
+    pub async fn run<R, X, E>(
         self,
         shape: Shape<R, X, E>,
         ended: Ended<R>,
         later: Option<Later>,
-        body: B,
+        body: BoxFuture<'_, R>,
     ) -> R
     where
         R: Send,
         X: Send,
         E: Send,
-        B: FnOnce() -> Fut + Send,
-        Fut: Future<Output = R> + Send,
     {
-        let Some(engine) = self.engine() else { return body().await };
-        let Some(mut policy) = self.policy(engine) else { return body().await };
+        let Some(engine) = self.engine() else { return body.await };
+        let Some(mut policy) = self.policy(engine) else { return body.await };
         if ended.is_none() {
             // The engine's timeout would be an error that the return type has no place for.
             policy.rules.timeout = None;
@@ -276,7 +276,7 @@ impl<'a> Call<'a> {
             Ok(item) => Arc::new(item),
             Err(error) => {
                 tracing::error!(function = self.function.name, %error, "a function runs without the cache");
-                return body().await;
+                return body.await;
             }
         };
         let mut loader = Body {
@@ -314,7 +314,7 @@ impl<'a> Call<'a> {
         match (ended, body) {
             (Some(ended), _) if error.kind() == ErrorKind::LoadTimeout => ended(error),
             // The load of another failed with an error that cannot be shared, or the cache did: this one loads by itself.
-            (_, Some(body)) => body().await,
+            (_, Some(body)) => body.await,
             (_, None) => {
                 unreachable!("a body that was run gave a value or an error, unless a timeout cut it short")
             }
@@ -330,11 +330,11 @@ fn answered(found: &Found) -> Answered {
 const LOADED: Answered = Answered { source: Source::Database, age: 0, stale: false };
 
 /// Loads by running the function's body.
-struct Body<B, R, X, E> {
+struct Body<'b, R, X, E> {
     engine: Engine,
     function: &'static Function,
     /// Taken when it is run.
-    body: Option<B>,
+    body: Option<BoxFuture<'b, R>>,
     /// The function's own error.
     failed: Option<E>,
     shape: Shape<R, X, E>,
@@ -342,13 +342,11 @@ struct Body<B, R, X, E> {
     later: Mutex<Option<Later>>,
 }
 
-impl<R, X, E, B, Fut> Loader for Body<B, R, X, E>
+impl<R, X, E> Loader for Body<'_, R, X, E>
 where
     R: Send,
     X: Send,
     E: Send,
-    B: FnOnce() -> Fut + Send,
-    Fut: Future<Output = R> + Send,
 {
     fn load<'s>(&'s mut self, _wanted: &'s [usize]) -> BoxFuture<'s, Result<Vec<Payload>>> {
         Box::pin(async move {
@@ -356,7 +354,7 @@ where
                 return Err(Error::new(ErrorKind::Interrupted, "a function's body was asked for twice"));
             };
             let max_loads = self.function.policy.max_loads;
-            let returned = self.engine.in_turn_of(self.function.name, max_loads, body()).await;
+            let returned = self.engine.in_turn_of(self.function.name, max_loads, body).await;
             match (self.shape.open)(returned) {
                 Ok(value) => Ok(vec![(self.shape.store)(value)]),
                 Err(error) => {

@@ -71,7 +71,12 @@ impl KeyWriter {
     /// Writes one part of a [`group`](Self::group).
     pub fn part<T: CacheKey + ?Sized>(&mut self, value: &T) {
         value.write_key(self);
-        // Behind each part, so that no part and an empty one are two things.
+        self.end_part();
+    }
+
+    /// Behind each part, so that no part and an empty one are two things.
+    #[doc(hidden)]
+    pub fn end_part(&mut self) {
         self.text.push(b',');
     }
 

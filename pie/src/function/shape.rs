@@ -359,6 +359,27 @@ impl<T, E: From<Error>> TimedOut for Result<T, E> {
     }
 }
 
+/// An argument of a function with `stale`, `refresh_ahead` or `soft_timeout`, or the `self` of such a method: its runs may outlive
+/// their callers, and take copies.
+///
+/// Nobody implements it by hand: every `Clone` type that borrows nothing has it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be copied for a run that outlives its caller",
+    label = "not `Clone`, or it borrows something",
+    note = "write `#[derive(Clone)]` on it, or leave `stale`, `refresh_ahead` and `soft_timeout` away"
+)]
+pub trait DetachedArgument: Sized {
+    #[doc(hidden)]
+    #[allow(missing_docs)]
+    fn copied(_: Probe<Self>) -> fn(&Self) -> Self;
+}
+#[diagnostic::do_not_recommend]
+impl<T: Clone + Send + 'static> DetachedArgument for T {
+    fn copied(_: Probe<T>) -> fn(&T) -> T {
+        T::clone
+    }
+}
+
 /// The two outermost types of a value, what is to be stored of it, and what has to be `Clone` for that.
 #[derive(Debug)]
 pub struct Kinds<S, L, C>(PhantomData<fn() -> (S, L, C)>);
@@ -470,13 +491,8 @@ pub trait Stored<X> {
 }
 
 impl<X> Stored<X> for Refused {
-    const CODEC: &'static ValueCodec = &ValueCodec {
-        id: CodecId::Function,
-        encode: |_| None,
-        decode: |_| None,
-        weigh: |_| 0,
-        tags: None,
-    };
+    const CODEC: &'static ValueCodec =
+        &ValueCodec { id: CodecId::Function, encode: |_| None, decode: |_| None, weigh: |_| 0, tags: None };
 
     fn store(_: X) -> Payload {
         Payload { empty: true, value: Arc::new(()) }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-use super::value::{Datum, NotNull, Value};
+use super::value::{Datum, Value};
 use crate::model::Model;
 use crate::plan::filter::{Comparison, Condition, Filter, TextMatch};
 use crate::plan::{Direction, OrderBy};
@@ -58,7 +58,7 @@ impl<M, T> fmt::Debug for Column<M, T> {
 /// `String`, `&[u8]` for `Vec<u8>`, and each of them for an `Option` of the type.
 #[diagnostic::on_unimplemented(
     message = "a column of type `{T}` cannot be compared with or set to `{Self}`",
-    label = "expected a `{T}`"
+    label = "expected `{T}`"
 )]
 pub trait Arg<'a, T> {
     /// The neutral form of the value.
@@ -89,13 +89,13 @@ impl<'a> Arg<'a, Vec<u8>> for &'a [u8] {
     }
 }
 
-impl<'a, T: NotNull> Arg<'a, Option<T>> for T {
+impl<'a, T: Value> Arg<'a, Option<T>> for T {
     fn into_datum(self) -> Datum<'a> {
         self.to_datum().into_owned()
     }
 }
 
-impl<'a, T: NotNull> Arg<'a, Option<T>> for &'a T {
+impl<'a, T: Value> Arg<'a, Option<T>> for &'a T {
     fn into_datum(self) -> Datum<'a> {
         self.to_datum()
     }
@@ -217,7 +217,7 @@ impl<M: Model, T: Value> Column<M, T> {
     }
 }
 
-impl<M: Model, T: Value + TextColumn> Column<M, T> {
+impl<M: Model, T: Value> Column<M, T> {
     fn text(self, kind: TextMatch, text: &str) -> Filter<M> {
         Filter::from(Condition::Text(self.index, kind, text.into()))
     }
@@ -225,7 +225,10 @@ impl<M: Model, T: Value + TextColumn> Column<M, T> {
     /// Rows where the column matches an SQL pattern: `%` for any text, `_` for one character, `\` before a literal one.
     ///
     /// Upper and lower case follow the database: SQLite takes ASCII letters for equal in both, PostgreSQL does not.
-    pub fn like(self, pattern: &str) -> Filter<M> {
+    pub fn like(self, pattern: &str) -> Filter<M>
+    where
+        T: TextColumn,
+    {
         self.text(TextMatch::Like, pattern)
     }
 
@@ -234,22 +237,34 @@ impl<M: Model, T: Value + TextColumn> Column<M, T> {
     ///
     /// Awaiting the query fails with [`ErrorKind::InvalidQuery`](crate::ErrorKind::InvalidQuery) where the database has no
     /// regular expressions, and with [`ErrorKind::Database`](crate::ErrorKind::Database) for one it cannot read.
-    pub fn matches_regex(self, pattern: &str) -> Filter<M> {
+    pub fn matches_regex(self, pattern: &str) -> Filter<M>
+    where
+        T: TextColumn,
+    {
         self.text(TextMatch::Regex, pattern)
     }
 
     /// Rows where the text begins with this one, byte by byte; no character of it is a pattern.
-    pub fn starts_with(self, text: &str) -> Filter<M> {
+    pub fn starts_with(self, text: &str) -> Filter<M>
+    where
+        T: TextColumn,
+    {
         self.text(TextMatch::StartsWith, text)
     }
 
     /// Rows where the text ends with this one, byte by byte; no character of it is a pattern.
-    pub fn ends_with(self, text: &str) -> Filter<M> {
+    pub fn ends_with(self, text: &str) -> Filter<M>
+    where
+        T: TextColumn,
+    {
         self.text(TextMatch::EndsWith, text)
     }
 
     /// Rows where the text contains this one, byte by byte; no character of it is a pattern.
-    pub fn contains(self, text: &str) -> Filter<M> {
+    pub fn contains(self, text: &str) -> Filter<M>
+    where
+        T: TextColumn,
+    {
         self.text(TextMatch::Contains, text)
     }
 }

@@ -176,6 +176,9 @@ pub trait Value: Sized + Clone + Send + Sync + 'static {
     const NULLABLE: bool = false;
     /// A hash of the shape of the type: two shapes never read each other's cached values.
     const SHAPE: u64;
+    /// Whether it has two forms for `NULL`, and one would be taken for the other.
+    #[doc(hidden)]
+    const NESTED: bool = false;
     /// What a column of the type has.
     #[doc(hidden)]
     const FACTS: ColumnFacts = ColumnFacts::of::<Self>();
@@ -193,18 +196,6 @@ pub trait Value: Sized + Clone + Send + Sync + 'static {
     fn heap_bytes(&self) -> usize {
         0
     }
-}
-
-/// A [`Value`] other than an `Option`: what an `Option` may hold.
-#[diagnostic::on_unimplemented(
-    message = "`Option<{Self}>` cannot be stored in a column",
-    label = "an `Option` in an `Option`: a column has only one `NULL`",
-    note = "write a single `Option`, or `#[pie(json)]` on the field"
-)]
-pub trait NotNull: Value {
-    /// There for the derive to ask for.
-    #[doc(hidden)]
-    const NOT_NULL: () = ();
 }
 
 pub(super) fn wrong(wanted: &'static str, found: &Datum<'_>) -> ValueError {
@@ -230,7 +221,6 @@ macro_rules! integers {
                 }
             }
         }
-        impl NotNull for $ty {}
     )*};
 }
 
@@ -253,7 +243,6 @@ impl Value for u64 {
         }
     }
 }
-impl NotNull for u64 {}
 
 impl Value for bool {
     const TYPE: ColumnType = ColumnType::Bool;
@@ -273,7 +262,6 @@ impl Value for bool {
         }
     }
 }
-impl NotNull for bool {}
 
 impl Value for f64 {
     const TYPE: ColumnType = ColumnType::Float64;
@@ -293,7 +281,6 @@ impl Value for f64 {
         }
     }
 }
-impl NotNull for f64 {}
 
 impl Value for f32 {
     const TYPE: ColumnType = ColumnType::Float32;
@@ -308,7 +295,6 @@ impl Value for f32 {
         f64::from_datum(datum).map(|v| v as f32)
     }
 }
-impl NotNull for f32 {}
 
 impl Value for String {
     const TYPE: ColumnType = ColumnType::Text;
@@ -329,7 +315,6 @@ impl Value for String {
         self.capacity()
     }
 }
-impl NotNull for String {}
 
 impl Value for Vec<u8> {
     const TYPE: ColumnType = ColumnType::Bytes;
@@ -350,7 +335,6 @@ impl Value for Vec<u8> {
         self.capacity()
     }
 }
-impl NotNull for Vec<u8> {}
 
 impl Value for Uuid {
     const TYPE: ColumnType = ColumnType::Uuid;
@@ -372,7 +356,6 @@ impl Value for Uuid {
         }
     }
 }
-impl NotNull for Uuid {}
 
 /// Cuts a time to whole microseconds, a leap second to the end of the second before it.
 fn micros<T: Timelike>(time: T) -> T {
@@ -409,7 +392,6 @@ impl Value for NaiveDate {
         }
     }
 }
-impl NotNull for NaiveDate {}
 
 impl Value for NaiveTime {
     const TYPE: ColumnType = ColumnType::Time;
@@ -429,7 +411,6 @@ impl Value for NaiveTime {
         }
     }
 }
-impl NotNull for NaiveTime {}
 
 impl Value for NaiveDateTime {
     const TYPE: ColumnType = ColumnType::DateTime;
@@ -453,7 +434,6 @@ impl Value for NaiveDateTime {
         }
     }
 }
-impl NotNull for NaiveDateTime {}
 
 impl Value for DateTime<Utc> {
     const TYPE: ColumnType = ColumnType::Timestamp;
@@ -477,11 +457,11 @@ impl Value for DateTime<Utc> {
         }
     }
 }
-impl NotNull for DateTime<Utc> {}
 
-impl<T: NotNull> Value for Option<T> {
+impl<T: Value> Value for Option<T> {
     const TYPE: ColumnType = T::TYPE;
     const NULLABLE: bool = true;
+    const NESTED: bool = T::NULLABLE;
     const SHAPE: u64 = T::SHAPE.rotate_left(7) ^ fingerprint("Option");
 
     fn to_datum(&self) -> Datum<'_> {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::Target;
+use crate::cache::BoxFuture;
 use crate::cache::stamps::StampName;
 use crate::database::{RawRows, RawStatement};
 use crate::engine::write::in_task;
@@ -30,7 +31,7 @@ impl fmt::Debug for Sql<'_> {
     label = "expected a model or a tuple",
     note = "a single column is a tuple of one: `(i64,)`"
 )]
-pub trait FromRaw: Sized {
+pub trait FromRaw: Sized + 'static {
     /// The values of all rows.
     ///
     /// # Errors
@@ -38,6 +39,7 @@ pub trait FromRaw: Sized {
     fn from_raw(rows: RawRows) -> Result<Vec<Self>>;
 }
 
+#[diagnostic::do_not_recommend]
 impl<M: Model> FromRaw for M {
     fn from_raw(raw: RawRows) -> Result<Vec<Self>> {
         if raw.rows.is_empty() {
@@ -181,31 +183,33 @@ impl<'a> Sql<'a> {
     ///
     /// # Errors
     /// The database refused, or a column does not fit `T`.
-    pub async fn all<T: FromRaw>(self) -> Result<Vec<T>> {
-        T::from_raw(self.run().await?).map_err(|error| error.with_query("sql"))
+    pub fn all<T: FromRaw>(self) -> BoxFuture<'a, Result<Vec<T>>> {
+        Box::pin(async move { T::from_raw(self.run().await?).map_err(|error| error.with_query("sql")) })
     }
 
     /// The first row, or none.
     ///
     /// # Errors
     /// The database refused, or a column does not fit `T`.
-    pub async fn first<T: FromRaw>(self) -> Result<Option<T>> {
-        Ok(self.all().await?.into_iter().next())
+    pub fn first<T: FromRaw>(self) -> BoxFuture<'a, Result<Option<T>>> {
+        Box::pin(async move { Ok(self.all().await?.into_iter().next()) })
     }
 
     /// The only row, or none.
     ///
     /// # Errors
     /// [`ErrorKind::TooManyRows`] for more than one; else as [`all`](Self::all).
-    pub async fn one<T: FromRaw>(self) -> Result<Option<T>> {
-        let mut rows = self.all().await?.into_iter();
-        match (rows.next(), rows.next()) {
-            (_, Some(_)) => {
-                Err(Error::new(ErrorKind::TooManyRows, "the statement gave more than one row")
-                    .with_query("sql"))
+    pub fn one<T: FromRaw>(self) -> BoxFuture<'a, Result<Option<T>>> {
+        Box::pin(async move {
+            let mut rows = self.all().await?.into_iter();
+            match (rows.next(), rows.next()) {
+                (_, Some(_)) => {
+                    Err(Error::new(ErrorKind::TooManyRows, "the statement gave more than one row")
+                        .with_query("sql"))
+                }
+                (row, None) => Ok(row),
             }
-            (row, None) => Ok(row),
-        }
+        })
     }
 
     /// Runs the statement; how many rows it changed.

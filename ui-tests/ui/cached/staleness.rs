@@ -1,22 +1,23 @@
+//! What is served past its time.
 use pie::prelude::*;
 
 #[derive(Model)]
-#[cached(stale = 30, stale_if_error = "1y", refresh_ahead = 80, soft_timeout = "0s", max_age = "0s")]
-struct Times {
+#[cached(stale = 30)] //~
+struct M0 {
     #[pie(id)]
     id: i64,
 }
 
 #[derive(Model)]
-#[cached(refresh_ahead = 1.5, lock = "yes", max_loads = 0, timeout)]
-struct Values {
+#[cached(stale_if_error = "1y")] //~
+struct M1 {
     #[pie(id)]
     id: i64,
 }
 
 #[derive(Model)]
-#[cached(stale_if_eror = "5m", max_load = 5)]
-struct Names {
+#[cached(stale, stale_if_error)] //~ 2
+struct M2 {
     #[pie(id)]
     id: i64,
 }

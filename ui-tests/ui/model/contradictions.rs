@@ -1,15 +1,16 @@
+//! Attributes that say a thing twice.
 #[derive(pie::Model)]
 struct User {
-    #[pie(id, unique)]
+    #[pie(id, unique)] //~
     id: i64,
-    #[pie(unique, index)]
+    #[pie(unique, index)] //~
     email: String,
-    #[pie(json, index)]
-    settings: Vec<String>,
-    #[pie(skip, column = "x")]
-    note: String,
-    #[pie(column = "email")]
-    other: String,
+}
+
+#[derive(pie::Model)]
+struct Order {
+    #[pie(id, index)] //~
+    id: i64,
 }
 
 fn main() {}

@@ -1,5 +1,5 @@
 #[derive(pie::Model)]
-struct User<T> {
+struct User<T> { //~
     #[pie(id)]
     id: T,
 }

@@ -3,9 +3,9 @@ struct User {
     #[pie(id, auto)]
     key: i64,
     #[pie(unique)]
-    id: String,
+    id: String, //~
     #[pie(unique)]
-    email: String,
+    email: String, //~
 }
 
 impl User {

@@ -1,12 +1,12 @@
 use pie::prelude::*;
 
 #[derive(Model)]
-#[pie(tabel = "users")]
-#[cached(ttl = "5x")]
+#[pie(tabel = "users")] //~
+#[cached(ttl = "5x")] //~
 struct User {
     #[pie(id, auto)]
     id: i64,
-    #[pie(unique, uniqe)]
+    #[pie(unique, uniqe)] //~
     email: String,
 }
 

@@ -1,7 +1,12 @@
+//! Structs without names; what uses them has no second message.
 #[derive(pie::Model)]
-struct User(i64, String);
+#[pie::cached(ttl = "5m")]
+struct User(i64, String); //~
 
+#[pie::cached(ttl = "5m")]
 #[derive(pie::Model)]
-struct Nothing;
+struct Nothing; //~
 
-fn main() {}
+fn main() {
+    let _ = (User(1, String::new()), Nothing, <User as pie::Model>::SCHEMA);
+}

@@ -1,21 +1,13 @@
+//! Keys that there are not.
 #[derive(pie::Model)]
-#[pie(tabel = "users")]
+#[pie(tabel = "users")] //~
 struct User {
     #[pie(id)]
     id: i64,
-    #[pie(uniqe)]
+    #[pie(uniqe)] //~
     email: String,
-    #[pie(primary_key)]
+    #[pie(primary_key)] //~
     other: String,
-}
-
-#[derive(pie::Model)]
-#[pie(ttl = "5m")]
-struct Misplaced {
-    #[pie(id)]
-    id: i64,
-    #[pie(table = "users")]
-    email: String,
 }
 
 fn main() {}

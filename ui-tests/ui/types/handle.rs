@@ -1,3 +1,5 @@
+//! Handles that are none.
+#![allow(unused)]
 use pie::prelude::*;
 
 #[derive(Model)]
@@ -7,9 +9,21 @@ struct User {
 }
 
 async fn run(url: String) {
-    let _ = User::find_by_id(&url, 1).await;
+    let _ = User::find_by_id(&url, 1).await; //~
 }
 
-fn main() {
-    let _ = run;
+struct Users {
+    name: String,
 }
+
+impl Users {
+    #[cached(ttl = "5m", via = self.name)] //~
+    pub async fn count(&self) -> u64 {
+        1
+    }
+
+    #[invalidates(tags("users"), via = self.name)] //~
+    async fn rename(&self) {}
+}
+
+fn main() {}

@@ -9,5 +9,5 @@ struct User {
 }
 
 fn main() {
-    let _ = NewUser { name: String::new() };
+    let _ = NewUser { name: String::new() }; //~
 }

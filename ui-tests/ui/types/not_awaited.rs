@@ -10,12 +10,12 @@ struct User {
 }
 
 async fn run(engine: &Engine) {
-    User::find_by_id(engine, 1);
-    User::query(engine).count();
-    User::update_by_id(engine, 1).name("Ann");
-    User::delete_by_id(engine, 1);
-    User::insert(engine, NewUser { name: String::new() });
-    engine.sql("SELECT 1");
+    User::find_by_id(engine, 1); //~
+    User::query(engine).count(); //~
+    User::update_by_id(engine, 1).name("Ann"); //~
+    User::delete_by_id(engine, 1); //~
+    User::insert(engine, NewUser { name: String::new() }); //~
+    engine.sql("SELECT 1"); //~
 }
 
 fn main() {

@@ -1,3 +1,4 @@
+//! Columns of another model.
 use pie::prelude::*;
 
 #[derive(Model)]
@@ -13,7 +14,8 @@ struct Order {
 }
 
 async fn run(engine: &Engine) {
-    let _ = User::query(engine).filter(Order::ID.eq(1)).await;
+    let _ = User::query(engine).filter(Order::ID.eq(1)).await; //~
+    let _ = User::query(engine).order_by(Order::ID.desc()).await; //~
 }
 
 fn main() {

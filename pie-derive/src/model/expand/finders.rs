@@ -1,7 +1,7 @@
 //! `find_by_…`, `list_by_…`, `query`, `key_by_…`: one line each over a function of the library.
 
 use proc_macro2::{Ident, TokenStream};
-use quote::{format_ident, quote};
+use quote::{format_ident, quote, quote_spanned};
 
 use super::{Context, hidden};
 use crate::model::ir::IndexIr;
@@ -36,7 +36,8 @@ fn find(context: &Context<'_>, index: &IndexIr, at: &TokenStream) -> TokenStream
     let (model, words) = (context.model.ident.to_string(), context.words(index));
     let find_doc = format!("Finds the `{model}` with this {words}, or none.");
     let key_doc = format!("The cache key of the `{model}` with this {words}.");
-    quote! {
+    // At the field, so that a function of the same name is told there.
+    quote_spanned! {index.span=>
         #[doc = #find_doc]
         #vis fn #find<'a>(#on: &'a impl #p::Handle, #parameters) -> #p::Query<'a, Self, #p::First> {
             #p::find(#on, &#at, #arguments)
@@ -80,7 +81,7 @@ fn list(context: &Context<'_>, index: &IndexIr, place: usize) -> TokenStream {
     let (parameters, arguments) = context.parameters(index);
     let (list, on) = (named("list_by", index), hidden("on"));
     let doc = format!("Lists the `{}` rows with this {}.", context.model.ident, context.words(index));
-    quote! {
+    quote_spanned! {index.span=>
         #[doc = #doc]
         #vis fn #list<'a>(#on: &'a impl #p::Handle, #parameters) -> #p::Query<'a, Self, #p::Rows> {
             #p::list(#on, &<Self as #p::Model>::SCHEMA.indexes[#place], #arguments)

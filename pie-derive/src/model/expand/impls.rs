@@ -23,6 +23,47 @@ pub(super) fn datum(column: &ColumnIr, p: &TokenStream) -> TokenStream {
     quote!(#write(&self.#ident) #failing)
 }
 
+/// Whether a type could hold two forms of `NULL`: an `Option` of an `Option`, or a name that says nothing.
+fn may_be_nested(ty: &syn::Type) -> bool {
+    const PLAIN: [&str; 18] = [
+        "i8",
+        "i16",
+        "i32",
+        "i64",
+        "u8",
+        "u16",
+        "u32",
+        "u64",
+        "f32",
+        "f64",
+        "bool",
+        "String",
+        "Vec",
+        "Uuid",
+        "NaiveDate",
+        "NaiveTime",
+        "NaiveDateTime",
+        "DateTime",
+    ];
+    let is_plain = |ty: &syn::Type| {
+        let syn::Type::Path(path) = ty else { return false };
+        path.path.segments.last().is_some_and(|last| PLAIN.iter().any(|plain| last.ident == plain))
+    };
+    let inner = match ty {
+        syn::Type::Path(path) => {
+            path.path.segments.last().filter(|last| last.ident == "Option").and_then(|last| {
+                let syn::PathArguments::AngleBracketed(list) = &last.arguments else { return None };
+                list.args.first()
+            })
+        }
+        _ => None,
+    };
+    match inner {
+        Some(syn::GenericArgument::Type(inner)) => !is_plain(inner),
+        _ => !is_plain(ty),
+    }
+}
+
 pub(super) fn impls(context: &Context<'_>) -> TokenStream {
     let Context { model, p, new, .. } = context;
     let (ident, family, table) = (&model.ident, &model.family, &model.table);
@@ -57,7 +98,10 @@ pub(super) fn impls(context: &Context<'_>) -> TokenStream {
         let read = quote_spanned!(ty.span()=> <#ty as #field>::from_datum);
         quote!(#ident: #read(row.take(#place)).map_err(row.refused(#place))?)
     });
-    let skipped = model.skipped.iter().map(|ident| quote!(#ident: #p::Default::default()));
+    let skipped = model.skipped.iter().map(|(ident, ty)| {
+        let default = quote_spanned!(ty.span()=> <#ty as #p::Skipped>::skipped());
+        quote!(#ident: #default)
+    });
     let data = model.columns.iter().enumerate().map(|(place, column)| {
         let datum = datum(column, p);
         quote!(#place => #datum)
@@ -75,8 +119,18 @@ pub(super) fn impls(context: &Context<'_>) -> TokenStream {
         );)
     });
 
+    // An `Option` in an `Option` can only be where there is one, or a name for one.
+    let nested = model.columns.iter().filter(|column| !column.json && may_be_nested(&column.ty)).map(|column| {
+        let (ty, p) = (&column.ty, at(p, column.ty.span()));
+        quote_spanned!(ty.span()=> const _: () = #p::assert!(
+            !<#ty as #p::Value>::NESTED,
+            "an `Option` in an `Option`, and a column has only one `NULL`: write a single `Option`, or `#[pie(json)]` on the field"
+        );)
+    });
+
     quote! {
         #(#checks)*
+        #(#nested)*
         #[automatically_derived]
         #[allow(clippy::all, clippy::pedantic)]
         impl #p::Model for #ident {

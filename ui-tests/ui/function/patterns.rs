@@ -1,0 +1,28 @@
+//! Keys and tags that would be patterns.
+#![allow(unused)]
+use pie::prelude::*;
+
+#[cached(key = "profile:*:{id}")] //~
+async fn f0(engine: &Engine, id: i64) -> u64 {
+    todo!()
+}
+
+#[cached(key = "profile:{id}?")] //~
+async fn f1(engine: &Engine, id: i64) -> u64 {
+    todo!()
+}
+
+#[cached(tags("profile:*"))] //~
+async fn f2(engine: &Engine, id: i64) -> u64 {
+    todo!()
+}
+
+#[cached(key = "profile,{id}")] //~
+async fn f3(engine: &Engine, id: i64) -> u64 {
+    todo!()
+}
+
+fn main() {
+    // The functions are there all the same.
+    let _ = (f0, f1, f2, f3,);
+}

@@ -1,0 +1,5 @@
+//! A struct without a column.
+#[derive(pie::Model)]
+struct User {} //~
+
+fn main() {}

@@ -1,0 +1,5 @@
+//! An enum with nothing in it.
+#[derive(Clone, pie::Value)]
+enum Never {} //~
+
+fn main() {}

@@ -1,0 +1,5 @@
+//! A column type for any type.
+#[derive(Clone, pie::Value)]
+struct Id<T>(T); //~
+
+fn main() {}
