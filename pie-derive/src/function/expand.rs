@@ -18,9 +18,9 @@ fn own(name: &str) -> Ident {
     Ident::new(&name, Span::mixed_site())
 }
 
-/// The same name, told at another place.
-fn told_at(name: &Ident, span: Span) -> Ident {
-    Ident::new(&name.to_string(), name.span().located_at(span))
+/// A name of the program's own place, so that what the compiler says of its type is told there.
+fn told_at(name: &str, span: Span) -> Ident {
+    Ident::new(&format!("pie_{name}"), span)
 }
 
 fn template(template: &Template, into: &TokenStream, p: &TokenStream) -> TokenStream {
@@ -58,9 +58,8 @@ fn via(common: &Common, p: &TokenStream) -> TokenStream {
         },
         Via::Expr(expr) => {
             // At the expression, so that what is no handle is told there.
-            let (handle, p) = (own("handle"), at(p, expr.span()));
-            let told = told_at(&handle, expr.span());
-            let of = quote_spanned!(expr.span()=> #p::Handle::via(#told));
+            let (handle, p) = (told_at("handle", expr.span()), at(p, expr.span()));
+            let of = quote_spanned!(expr.span()=> #p::Handle::via(#handle));
             // A name of its own, so that an engine that a call gives lives as long as it is used.
             quote!(let #handle = &(#expr); let #via = #of;)
         }
@@ -144,12 +143,11 @@ fn call(item: &ItemFn, ir: &CachedIr, body: &TokenStream) -> TokenStream {
     } else {
         (quote!(), quote!(), quote!(#p::Option::None))
     };
-    let kinds = own("kinds");
+    let kinds = told_at("kinds", leaf(output).span());
     // At the type itself, so that what cannot be stored is told there.
-    let told = told_at(&kinds, leaf(output).span());
     let checks = quote_spanned! {leaf(output).span()=>
-        #p::CacheValue::check(#told.leaf());
-        #p::CopiedValue::check(#told.copied());
+        #p::CacheValue::check(#kinds.leaf());
+        #p::CopiedValue::check(#kinds.copied());
     };
     let body_name = own("body");
     let boxed = Ident::new("BoxFuture", Span::call_site());
