@@ -112,7 +112,14 @@ fn call(item: &ItemFn, ir: &CachedIr, body: &TokenStream) -> TokenStream {
     let via = via(&ir.common, p);
     let of = if ir.receiver { quote!(#p::type_name::<Self>()) } else { quote!("") };
     let key = key(ir, &quote!(#call), p);
-    let only_if = ir.only_if.as_ref().map(|only_if| quote!(.only_if(#only_if)));
+    let condition = own("if");
+    let (let_condition, only_if) = match &ir.only_if {
+        Some(only_if) => (
+            quote_spanned!(only_if.span()=> let #condition: #p::bool = #only_if;),
+            quote!(.only_if(#condition)),
+        ),
+        None => (quote!(), quote!()),
+    };
     let tag = own("tag");
     let tags = ir.tags.iter().map(|parts| {
         let parts = template(parts, &quote!(#tag), p);
@@ -171,6 +178,7 @@ fn call(item: &ItemFn, ir: &CachedIr, body: &TokenStream) -> TokenStream {
             #checks
             #p::shape::<#output, _, _, _>(outer, #kinds.stored(), outer.error().sharing())
         };
+        #let_condition
         #via
         let mut #call = #p::Call::new(&#function, #via_name, #of) #only_if;
         #key

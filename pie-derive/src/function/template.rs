@@ -76,9 +76,14 @@ fn value(text: &str, names: &Names<'_>, span: Span) -> syn::Result<(TokenStream,
     };
     let mut tokens = root;
     for field in path {
-        let member: syn::Member = syn::parse_str(field).map_err(|_| {
-            error(span, format!("`{field}` in `{{{text}}}` is no field: write a name or a number"))
+        let mut member: syn::Member = syn::parse_str(field).map_err(|_| {
+            error(span, format!("`{{{text}}}` names no field behind a `.`: write a name or a number there"))
         })?;
+        // Told where the text is.
+        match &mut member {
+            syn::Member::Named(name) => name.set_span(span),
+            syn::Member::Unnamed(index) => index.span = span,
+        }
         tokens = quote_spanned!(span=> #tokens.#member);
     }
     Ok((tokens, first.to_owned()))
@@ -191,7 +196,7 @@ mod tests {
             (r#""{id}{type}""#, "side by side", 5, 11),
             (r#""{id}-{type}""#, "`-` between", 6, 12),
             (r##"r#"user:{idd}"#"##, "no argument", 8, 13),
-            (r#""{id.}""#, "no field", 1, 6),
+            (r#""{id.}""#, "names no field", 1, 6),
             // Bytes of the value are not bytes of the source: the whole text.
             (r#""us\u{65}r:{idd}""#, "no argument", 0, 17),
         ] {
