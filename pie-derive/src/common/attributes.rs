@@ -1,5 +1,7 @@
 //! `#[pie(...)]` as a list of keys, each with its value and its span.
 
+use std::ops::Range;
+
 use proc_macro2::Span;
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
@@ -126,16 +128,18 @@ pub(crate) fn refuse_repeated(entries: &[Entry], may_repeat: &[&str], errors: &m
 }
 
 /// The place of a part of a text, in bytes of its value, where the compiler can tell (nightly): else the whole text.
-pub(crate) fn within(text: &syn::LitStr, part: std::ops::Range<usize>) -> Span {
+pub(crate) fn within(text: &syn::LitStr, part: Range<usize>) -> Span {
+    exactly_within(text, part).unwrap_or_else(|| text.span())
+}
+
+/// The place of a part of a text; nothing where the compiler cannot tell.
+pub(crate) fn exactly_within(text: &syn::LitStr, part: Range<usize>) -> Option<Span> {
     let (token, value) = (text.token(), text.value());
     let source = token.to_string();
     let begin = source.find('"').map_or(0, |quote| quote + 1);
     // With an escape in it, bytes of the value are not bytes of the source.
     let plain = source.get(begin..).is_some_and(|rest| rest.starts_with(&value));
-    plain
-        .then(|| token.subspan(begin + part.start..begin + part.end))
-        .flatten()
-        .unwrap_or_else(|| text.span())
+    plain.then(|| token.subspan(begin + part.start..begin + part.end)).flatten()
 }
 
 /// A name of a table or column, which becomes part of cache keys.

@@ -5,7 +5,7 @@ use quote::{ToTokens, quote_spanned};
 use syn::ext::IdentExt;
 use syn::{Ident, LitStr};
 
-use crate::common::attributes::within;
+use crate::common::attributes::{exactly_within, within};
 use crate::common::suggest::nearest;
 
 /// What a template is for.
@@ -44,7 +44,12 @@ fn error(span: Span, message: impl std::fmt::Display) -> syn::Error {
 }
 
 /// The value of a placeholder: `id`, `user.name`, `self.tenant`, `pair.0`.
-fn value(text: &str, names: &Names<'_>, span: Span) -> syn::Result<(TokenStream, String)> {
+fn value(
+    text: &str,
+    names: &Names<'_>,
+    span: Span,
+    fields_at: Option<Span>,
+) -> syn::Result<(TokenStream, String)> {
     if text.is_empty() {
         return Err(error(span, "`{}` names nothing: write an argument in it, such as `{id}`"));
     }
@@ -79,10 +84,12 @@ fn value(text: &str, names: &Names<'_>, span: Span) -> syn::Result<(TokenStream,
         let mut member: syn::Member = syn::parse_str(field).map_err(|_| {
             error(span, format!("`{{{text}}}` names no field behind a `.`: write a name or a number there"))
         })?;
-        // Told where the text is.
-        match &mut member {
-            syn::Member::Named(name) => name.set_span(span),
-            syn::Member::Unnamed(index) => index.span = span,
+        // A field that there is not is the compiler's to tell. It offers a better one in place of what it points at, which must
+        // not be the whole text.
+        match (&mut member, fields_at) {
+            (syn::Member::Named(name), Some(span)) => name.set_span(span),
+            (syn::Member::Unnamed(index), Some(span)) => index.span = span,
+            _ => {}
         }
         tokens = quote_spanned!(span=> #tokens.#member);
     }
@@ -159,7 +166,8 @@ pub(super) fn parse(text: &LitStr, purpose: Purpose, names: &Names<'_>) -> syn::
         {
             return Err(error(place, message));
         }
-        let (tokens, argument) = value(source[at + 1..end - 1].trim(), names, place)?;
+        let (tokens, argument) =
+            value(source[at + 1..end - 1].trim(), names, place, exactly_within(text, at..end))?;
         parts.push(Part::Value(tokens));
         arguments.push(argument);
         from = end;
