@@ -4,6 +4,8 @@ mod expand;
 mod ir;
 mod template;
 
+#[cfg(test)]
+pub(crate) use ir::{INVALIDATES_KEYS, OWN_KEYS};
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::ItemFn;

@@ -132,3 +132,55 @@ fn all_mistakes_are_reported_together() {
     assert_eq!(text.matches("compile_error").count(), 5, "{text}");
     assert!(text.contains("impl"), "what could be understood is generated all the same");
 }
+
+/// The sections of a page: headings, and whether an example stands below them.
+fn sections(page: &str) -> Vec<(&str, bool)> {
+    let (mut all, mut in_example): (Vec<(&str, bool)>, bool) = (Vec::new(), false);
+    for line in page.lines() {
+        if line.starts_with("```") {
+            in_example = !in_example;
+            if let Some(last) = all.last_mut() {
+                last.1 = true;
+            }
+        } else if line.starts_with('#') && !in_example {
+            all.push((line, false));
+        }
+    }
+    all
+}
+
+#[test]
+fn every_key_has_a_heading_and_an_example() {
+    let cached = include_str!("../../pie/docs/cached.md");
+    let functions = &cached[cached.find("# Functions").expect("a part about functions")..];
+    let pages: [(&str, &str, Vec<&str>); 6] = [
+        ("cached", cached, crate::common::policy::KEYS.to_vec()),
+        ("cached, functions", functions, crate::function::OWN_KEYS.to_vec()),
+        (
+            "invalidates",
+            include_str!("../../pie/docs/invalidates.md"),
+            crate::function::INVALIDATES_KEYS.to_vec(),
+        ),
+        (
+            "model",
+            include_str!("../../pie/docs/model.md"),
+            crate::model::parse::STRUCT_KEYS
+                .iter()
+                .chain(&crate::model::parse::FIELD_KEYS)
+                .copied()
+                .collect(),
+        ),
+        ("value", include_str!("../../pie/docs/value.md"), vec!["rename_all", "rename", "crate"]),
+        ("cache_key", include_str!("../../pie/docs/cache_key.md"), vec!["crate"]),
+    ];
+    for (name, page, keys) in pages {
+        let sections = sections(page);
+        for key in keys {
+            let of_key = |heading: &str| {
+                heading.contains(&format!("`{key}`")) || heading.contains(&format!("`{key}(…)`"))
+            };
+            let with_example = sections.iter().any(|(heading, example)| *example && of_key(heading));
+            assert!(with_example, "`{key}` has no heading with an example in {name}.md");
+        }
+    }
+}

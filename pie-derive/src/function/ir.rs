@@ -16,10 +16,11 @@ use crate::common::policy::{self, PolicyIr};
 use crate::common::suggest;
 
 /// Keys of a function besides those of its policy.
-const OWN_KEYS: [&str; 9] = ["key", "name", "skip", "depends", "via", "if", "version", "companions", "crate"];
+pub(crate) const OWN_KEYS: [&str; 9] =
+    ["key", "name", "skip", "depends", "via", "if", "version", "companions", "crate"];
 /// Settings that need a run which outlives its caller.
 const DETACHING_KEYS: [&str; 3] = ["stale", "refresh_ahead", "soft_timeout"];
-const INVALIDATES_KEYS: [&str; 6] = ["keys", "tags", "patterns", "models", "via", "crate"];
+pub(crate) const INVALIDATES_KEYS: [&str; 6] = ["keys", "tags", "patterns", "models", "via", "crate"];
 
 /// How the function gives its future.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,8 +10,8 @@ use crate::common::errors::Errors;
 use crate::common::policy::{self, PolicyIr};
 use crate::common::suggest;
 
-const STRUCT_KEYS: [&str; 5] = ["table", "unique", "index", "cached", "crate"];
-const FIELD_KEYS: [&str; 7] = ["id", "auto", "unique", "index", "column", "json", "skip"];
+pub(crate) const STRUCT_KEYS: [&str; 5] = ["table", "unique", "index", "cached", "crate"];
+pub(crate) const FIELD_KEYS: [&str; 7] = ["id", "auto", "unique", "index", "column", "json", "skip"];
 
 /// A struct with its attributes, not yet checked against each other.
 #[derive(Debug)]
