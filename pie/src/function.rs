@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::{ArcSwapOption, Guard};
 
 pub use call::{Call, Detached, Function, Invalidation, Via, invalidate_key};
-pub use key::{CacheKey, KeyWriter, Template};
+pub use key::{CacheKey, KeyWriter, logical_key};
 pub use shape::{
     AloneFallback, CacheValue, CopiedValue, DetachedArgument, KindsFallback, OuterFallback, TimedOut,
     WrapFallback, kinds, probe, shape,

@@ -20,10 +20,16 @@ pub use crate::cache::BoxFuture;
 pub use crate::cache::groups::GroupId;
 pub use crate::error::Error;
 pub use crate::function::{
-    AloneFallback, CacheKey, CacheValue, Call, CopiedValue, Detached, DetachedArgument, Function,
-    Invalidation, KeyWriter, KindsFallback, OuterFallback, Template, TimedOut, Via, WrapFallback, installed,
-    invalidate_key, kinds, probe, shape,
+    CacheKey, CacheValue, Call, CopiedValue, Detached, DetachedArgument, Function, Invalidation, KeyWriter,
+    TimedOut, Via, installed, invalidate_key, kinds, logical_key, probe, shape,
 };
+
+/// What a question about a type falls back to, without names: brought in with `*` where one is asked.
+pub mod questions {
+    pub use crate::function::{
+        AloneFallback as _, KindsFallback as _, OuterFallback as _, WrapFallback as _,
+    };
+}
 pub use crate::model::fingerprint::{fingerprint, row_fingerprint};
 pub use crate::model::{
     Arg, Column, ColumnDef, ColumnType, Datum, Index, Json, JsonField, Model, NewRow, Policy, RowReader,

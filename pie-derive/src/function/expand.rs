@@ -23,29 +23,36 @@ fn told_at(name: &str, span: Span) -> Ident {
     Ident::new(&format!("pie_{name}"), span)
 }
 
-fn template(template: &Template, into: &TokenStream, p: &TokenStream) -> TokenStream {
-    let parts = template.parts.iter().map(|part| match part {
-        Part::Literal(text) => quote!(#into.literal(#text);),
-        Part::Value(value) => quote!(#p::CacheKey::write_key(&#value, #into.value());),
-    });
-    quote!(#(#parts)*)
+/// `&["profile:", ":"], &[&id, &user.name]`: pieces and values in turn.
+fn template(template: &Template) -> TokenStream {
+    let (mut pieces, mut values) = (vec![String::new()], Vec::new());
+    for part in &template.parts {
+        match (part, pieces.last_mut()) {
+            (Part::Literal(text), Some(last)) => last.push_str(text),
+            (Part::Literal(text), None) => pieces.push(text.clone()),
+            (Part::Value(value), _) => {
+                values.push(quote_spanned!(value.span()=> &#value));
+                pieces.push(String::new());
+            }
+        }
+    }
+    pieces.pop_if(|last| last.is_empty());
+    quote!(&[#(#pieces),*], &[#(#values),*])
 }
 
-/// The parts of the key, written into something.
-fn key(ir: &CachedIr, into: &TokenStream, p: &TokenStream) -> TokenStream {
+/// The pieces and values of the key.
+fn key(ir: &CachedIr) -> TokenStream {
     if let Some(key) = &ir.key {
-        return template(key, into, p);
+        return template(key);
     }
     let name = &ir.name;
     if ir.key_arguments.is_empty() {
-        return quote!(#into.literal(#name););
+        return quote!(&[#name], &[]);
     }
     let first = format!("{name}:");
-    let values = ir.key_arguments.iter().enumerate().map(|(i, argument)| {
-        let between = (i > 0).then(|| quote!(#into.literal(",");));
-        quote_spanned!(argument.span()=> #between #p::CacheKey::write_key(&#argument, #into.value());)
-    });
-    quote!(#into.literal(#first); #(#values)*)
+    let commas = ir.key_arguments.iter().skip(1).map(|_| ",");
+    let values = ir.key_arguments.iter().map(|argument| quote_spanned!(argument.span()=> &#argument));
+    quote!(&[#first, #(#commas),*], &[#(#values),*])
 }
 
 /// `let pie_via = …;`
@@ -111,7 +118,7 @@ fn call(item: &ItemFn, ir: &CachedIr, body: &TokenStream) -> TokenStream {
     let text = format!("|{}|{version}", signature(item));
     let via = via(&ir.common, p);
     let of = if ir.receiver { quote!(#p::type_name::<Self>()) } else { quote!("") };
-    let key = key(ir, &quote!(#call), p);
+    let key = key(ir);
     let condition = own("if");
     let (let_condition, only_if) = match &ir.only_if {
         Some(only_if) => (
@@ -120,16 +127,14 @@ fn call(item: &ItemFn, ir: &CachedIr, body: &TokenStream) -> TokenStream {
         ),
         None => (quote!(), quote!()),
     };
-    let tag = own("tag");
-    let tags = ir.tags.iter().map(|parts| {
-        let parts = template(parts, &quote!(#tag), p);
-        quote!(#call.tag(|#tag| { #parts });)
+    let tags = ir.tags.iter().map(|tag| {
+        let tag = template(tag);
+        quote!(#call.tag(#tag);)
     });
-    let ended = match ir.timeout {
+    let ended = ir.timeout.map(|span| {
         // At the key, so that a return type without room for the error is told there.
-        Some(span) => quote_spanned!(span=> #p::Option::Some(<#output as #p::TimedOut>::timed_out)),
-        None => quote!(#p::Option::None),
-    };
+        quote_spanned!(span=> #p::Option::Some(<#output as #p::TimedOut>::timed_out))
+    });
     let tags: Vec<TokenStream> = tags.collect();
     let detaching = ir.detaches.then(|| quote!(.detaching()));
     let later_name = own("later");
@@ -157,6 +162,12 @@ fn call(item: &ItemFn, ir: &CachedIr, body: &TokenStream) -> TokenStream {
         #p::CopiedValue::check(#kinds.copied());
     };
     let body_name = own("body");
+    let run = if ended.is_some() || ir.detaches {
+        let ended = ended.unwrap_or_else(|| quote!(#p::Option::None));
+        quote!(#call.run_until(#shape, #ended, #later, #body_name))
+    } else {
+        quote!(#call.run(#shape, #body_name))
+    };
     let boxed = Ident::new("BoxFuture", Span::call_site());
     // At the function's name, so that a body that cannot be sent is told there.
     let there = at(p, item.sig.ident.span());
@@ -171,7 +182,7 @@ fn call(item: &ItemFn, ir: &CachedIr, body: &TokenStream) -> TokenStream {
         ) #detaching;
         let #shape = {
             #[allow(unused_imports)]
-            use #p::{AloneFallback as _, KindsFallback as _, OuterFallback as _, WrapFallback as _};
+            use #p::questions::*;
             let outer = #p::probe::<#output>().outer();
             let first = outer.inner().wrap();
             let #kinds = #p::kinds(first, first.inner().wrap());
@@ -181,7 +192,7 @@ fn call(item: &ItemFn, ir: &CachedIr, body: &TokenStream) -> TokenStream {
         #let_condition
         #via
         let mut #call = #p::Call::new(&#function, #via_name, #of) #only_if;
-        #key
+        #call.key(#key);
         if let #p::Option::Some(#hit) = #call.hit(&#shape) {
             #renew
             return #hit;
@@ -189,8 +200,7 @@ fn call(item: &ItemFn, ir: &CachedIr, body: &TokenStream) -> TokenStream {
         #(#tags)*
         #let_later
         #body_here
-        // In a box, so that the futures of callers stay small.
-        #p::Box::pin(#call.run(#shape, #ended, #later, #body_name)).await
+        #run.await
     }
 }
 
@@ -306,6 +316,8 @@ pub(super) fn cached(item: &ItemFn, ir: &CachedIr) -> TokenStream {
         Kind::Boxed => quote!(#p::Box::pin(async move { #main })),
     };
     let quiet = quote!(#[allow(clippy::all, clippy::pedantic, clippy::restriction)]);
+    let unused =
+        quote!(#[allow(clippy::all, clippy::pedantic, clippy::restriction, unused_variables, dead_code)]);
     let function = quote! {
         #(#attrs)*
         #[allow(clippy::used_underscore_binding, clippy::large_futures, clippy::items_after_statements)]
@@ -353,11 +365,12 @@ pub(super) fn cached(item: &ItemFn, ir: &CachedIr) -> TokenStream {
     };
     let (key_name, invalidate) = (hand("cache_key"), hand("invalidate"));
     let (generics, clause) = (&sig.generics, &sig.generics.where_clause);
-    let parts = own("parts");
-    let parts_of_key = key(ir, &quote!(#parts), p);
+    let (key, key_of) = (own("key"), key(ir));
     let (key_docs, invalidate_docs) = (
         docs("its key in the cache for these arguments: what `engine.cache().delete` takes."),
-        docs("its cached value for these arguments made invalid, in every layer and process."),
+        docs(
+            "its cached value for these arguments made invalid, in every layer and process.\n\n# Errors\nThe cache is switched off: told after it was done.",
+        ),
     );
     let (key_inputs, invalidate_inputs) = (inputs(false), inputs(true));
     let via = via(&ir.common, p);
@@ -378,28 +391,25 @@ pub(super) fn cached(item: &ItemFn, ir: &CachedIr) -> TokenStream {
             // A cache that is switched off says so where nothing but it was asked for.
             let _ = {
                 #via
-                #p::invalidate_key(#via_name, |#parts| { #parts_of_key }).await
+                let #key = #p::logical_key(#key_of);
+                #p::invalidate_key(#via_name, #key).await
             };
             #itself(#(#arguments),*).await
         }
 
         #key_docs
-        #quiet
-        #[allow(unused_variables, dead_code)]
+        #unused
         #[must_use]
         #vis fn #key_name #generics (#key_inputs) -> #p::String #clause {
-            #p::Template::key(|#parts| { #parts_of_key })
+            #p::logical_key(#key_of)
         }
 
         #invalidate_docs
-        ///
-        /// # Errors
-        /// The cache is switched off: told after it was done.
-        #quiet
-        #[allow(unused_variables, dead_code)]
+        #unused
         #vis async fn #invalidate #generics (#invalidate_inputs) -> #p::Result<(), #p::Error> #clause {
             #via
-            #p::invalidate_key(#via_name, |#parts| { #parts_of_key }).await
+            let #key = #p::logical_key(#key_of);
+            #p::invalidate_key(#via_name, #key).await
         }
     }
 }
@@ -408,13 +418,13 @@ pub(super) fn invalidates(item: &ItemFn, ir: &InvalidatesIr) -> TokenStream {
     let ItemFn { attrs, vis, sig, block } = item;
     let Common { library, kind, output, .. } = &ir.common;
     let p = &quote!(#library::__private);
-    let (ended, parts, returned) = (own("ended"), own("parts"), own("returned"));
+    let (ended, returned) = (own("ended"), own("returned"));
     let (via_name, succeeded) = (own("via"), own("succeeded"));
     let via = via(&ir.common, p);
     let each = |method: Ident, templates: &[Template]| {
         let all = templates.iter().map(|parts_of| {
-            let written = template(parts_of, &quote!(#parts), p);
-            quote!(#ended.#method(|#parts| { #written });)
+            let written = template(parts_of);
+            quote!(#ended.#method(#written);)
         });
         quote!(#(#all)*)
     };
@@ -444,7 +454,7 @@ pub(super) fn invalidates(item: &ItemFn, ir: &InvalidatesIr) -> TokenStream {
         let #returned: #output = #body.await;
         let #succeeded = {
             #[allow(unused_imports)]
-            use #p::OuterFallback as _;
+            use #p::questions::*;
             #p::probe::<#output>().outer().succeeded(&#returned)
         };
         if #succeeded {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Installed;
-use super::key::{KeyWriter, Template};
+use super::key::{CacheKey, Template, logical_key};
 use super::shape::{Answered, Shape};
 use crate::cache::BoxFuture;
 use crate::cache::chain::{Found, Got, Item, Peeked};
@@ -127,21 +127,14 @@ impl<'a> Call<'a> {
         self
     }
 
-    /// Appends a part of the key that is the same for every call.
-    pub fn literal(&mut self, text: &str) {
-        self.key.literal(text);
+    /// The key of the call: fixed pieces and arguments in turn, a piece first.
+    pub fn key(&mut self, pieces: &[&str], values: &[&dyn CacheKey]) {
+        self.key.write(pieces, values);
     }
 
-    /// Where the next argument in the key writes itself.
-    pub fn value(&mut self) -> &mut KeyWriter {
-        self.key.value()
-    }
-
-    /// Gives the value a tag.
-    pub fn tag(&mut self, write: impl FnOnce(&mut Template)) {
-        let mut tag = Template::plain();
-        write(&mut tag);
-        self.tags.push(tag.into_text());
+    /// Gives the value a tag, made as the key is.
+    pub fn tag(&mut self, pieces: &[&str], values: &[&dyn CacheKey]) {
+        self.tags.push(Template::plain().with(pieces, values).into_text());
     }
 
     /// The key as people see it.
@@ -254,7 +247,36 @@ impl<'a> Call<'a> {
     /// The answer: from the layers, or from the function's body, once for all that ask at the same time.
     ///
     /// The body is a future that has not begun: where another run or a layer has the answer, it is dropped as it is.
-    pub async fn run<R, X, E>(
+    pub fn run<'f, R, X, E>(self, shape: Shape<R, X, E>, body: BoxFuture<'f, R>) -> BoxFuture<'f, R>
+    where
+        'a: 'f,
+        R: Send + 'f,
+        X: Send + 'f,
+        E: Send + 'f,
+    {
+        self.run_until(shape, None, None, body)
+    }
+
+    /// The same, cut short by a timeout, and with a run for a task of its own.
+    ///
+    /// In a box, so that the futures of callers stay small.
+    pub fn run_until<'f, R, X, E>(
+        self,
+        shape: Shape<R, X, E>,
+        ended: Ended<R>,
+        later: Option<Later>,
+        body: BoxFuture<'f, R>,
+    ) -> BoxFuture<'f, R>
+    where
+        'a: 'f,
+        R: Send + 'f,
+        X: Send + 'f,
+        E: Send + 'f,
+    {
+        Box::pin(self.answer(shape, ended, later, body))
+    }
+
+    async fn answer<R, X, E>(
         self,
         shape: Shape<R, X, E>,
         ended: Ended<R>,
@@ -372,13 +394,12 @@ where
     }
 }
 
-/// Ends the value under the key with these parts, through a handle; inside a transaction, at its commit.
+/// Ends the value under a logical key, through a handle; inside a transaction, at its commit.
 ///
 /// # Errors
 /// [`ErrorKind::Disabled`] when the cache is switched off, after it was done.
-pub fn invalidate_key<'a>(via: Via<'a>, write: impl FnOnce(&mut Template)) -> BoxFuture<'a, Result<()>> {
-    let mut ended = Invalidation::default();
-    ended.key(write);
+pub fn invalidate_key(via: Via<'_>, key: String) -> BoxFuture<'_, Result<()>> {
+    let ended = Invalidation { names: vec![format!("k:{key}")], patterns: Vec::new() };
     Box::pin(async move {
         ended.run(via).await;
         match via.0 {
@@ -396,25 +417,19 @@ pub struct Invalidation {
 }
 
 impl Invalidation {
-    /// A key.
-    pub fn key(&mut self, write: impl FnOnce(&mut Template)) {
-        let mut key = Template::default();
-        write(&mut key);
-        self.names.push(format!("k:{}", key.logical(0)));
+    /// A key, of fixed pieces and arguments in turn.
+    pub fn key(&mut self, pieces: &[&str], values: &[&dyn CacheKey]) {
+        self.names.push(format!("k:{}", logical_key(pieces, values)));
     }
 
     /// A tag.
-    pub fn tag(&mut self, write: impl FnOnce(&mut Template)) {
-        let mut tag = Template::plain();
-        write(&mut tag);
-        self.names.push(format!("t:{}", tag.into_text()));
+    pub fn tag(&mut self, pieces: &[&str], values: &[&dyn CacheKey]) {
+        self.names.push(format!("t:{}", Template::plain().with(pieces, values).into_text()));
     }
 
     /// A pattern.
-    pub fn pattern(&mut self, write: impl FnOnce(&mut Template)) {
-        let mut pattern = Template::default();
-        write(&mut pattern);
-        self.patterns.push(pattern.into_text());
+    pub fn pattern(&mut self, pieces: &[&str], values: &[&dyn CacheKey]) {
+        self.patterns.push(Template::default().with(pieces, values).into_text());
     }
 
     /// Everything of a model.

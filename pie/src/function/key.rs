@@ -89,9 +89,9 @@ impl KeyWriter {
     }
 }
 
-/// A key, a tag or a pattern while it is put together: fixed parts and values.
+/// A key, a tag or a pattern while it is put together: fixed pieces and values in turn, a piece first.
 #[derive(Debug, Default)]
-pub struct Template {
+pub(super) struct Template {
     pub(super) writer: KeyWriter,
     /// Where the first value begins.
     first_value: Option<usize>,
@@ -103,15 +103,30 @@ impl Template {
         Self { writer: KeyWriter { plain: true, ..KeyWriter::default() }, first_value: None }
     }
 
-    /// Appends a part that is always the same.
-    pub fn literal(&mut self, text: &str) {
-        self.writer.literal(text);
+    /// The same, with these pieces and values behind what is there.
+    pub(super) fn with(mut self, pieces: &[&str], values: &[&dyn CacheKey]) -> Self {
+        self.write(pieces, values);
+        self
     }
 
-    /// Where the next value writes itself.
-    pub fn value(&mut self) -> &mut KeyWriter {
-        self.first_value.get_or_insert(self.writer.text.len());
-        &mut self.writer
+    /// Appends a piece that is always the same.
+    pub(super) fn literal(&mut self, piece: &str) {
+        self.writer.literal(piece);
+    }
+
+    /// Appends pieces and values in turn.
+    pub(super) fn write(&mut self, pieces: &[&str], values: &[&dyn CacheKey]) {
+        let mut pieces = pieces.iter();
+        for value in values {
+            if let Some(piece) = pieces.next() {
+                self.writer.literal(piece);
+            }
+            self.first_value.get_or_insert(self.writer.text.len());
+            value.write_key(&mut self.writer);
+        }
+        for piece in pieces {
+            self.writer.literal(piece);
+        }
     }
 
     /// The logical key in it, from this place on; long values are hashed.
@@ -122,18 +137,16 @@ impl Template {
         depends::logical(&prefix, &text[first..], false)
     }
 
-    /// The logical key that a call with these parts has.
-    #[must_use]
-    pub fn key(write: impl FnOnce(&mut Self)) -> String {
-        let mut template = Self::default();
-        write(&mut template);
-        template.logical(0)
-    }
-
     /// The text as it is.
     pub(super) fn into_text(self) -> String {
         String::from_utf8_lossy(&self.writer.text).into_owned()
     }
+}
+
+/// The logical key of these pieces and values.
+#[must_use]
+pub fn logical_key(pieces: &[&str], values: &[&dyn CacheKey]) -> String {
+    Template::default().with(pieces, values).logical(0)
 }
 
 macro_rules! integers {
