@@ -14,7 +14,7 @@ pub use call::{Call, Detached, Function, Invalidation, Via, invalidate_key};
 pub use key::{CacheKey, KeyWriter, logical_key};
 pub use shape::{
     AloneFallback, CacheValue, CopiedValue, DetachedArgument, KindsFallback, OuterFallback, TimedOut,
-    WrapFallback, kinds, probe, shape,
+    WrapFallback, probe,
 };
 
 use crate::engine::Engine;
@@ -45,6 +45,12 @@ pub fn install(engine: Engine) {
 pub struct Installed(Guard<Option<Arc<Engine>>>);
 
 impl Installed {
+    /// As a handle: through the engine, if one was installed.
+    #[must_use]
+    pub fn via(&self) -> Via<'_> {
+        Via::installed(self.engine())
+    }
+
     pub(crate) fn engine(&self) -> Option<&Engine> {
         self.0.as_deref()
     }

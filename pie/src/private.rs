@@ -21,7 +21,7 @@ pub use crate::cache::groups::GroupId;
 pub use crate::error::Error;
 pub use crate::function::{
     CacheKey, CacheValue, Call, CopiedValue, Detached, DetachedArgument, Function, Invalidation, KeyWriter,
-    TimedOut, Via, installed, invalidate_key, kinds, logical_key, probe, shape,
+    TimedOut, Via, installed, invalidate_key, logical_key, probe,
 };
 
 /// What a question about a type falls back to, without names: brought in with `*` where one is asked.

@@ -55,20 +55,18 @@ fn key(ir: &CachedIr) -> TokenStream {
     quote!(&[#first, #(#commas),*], &[#(#values),*])
 }
 
-/// `let pie_via = …;`
-fn via(common: &Common, p: &TokenStream) -> TokenStream {
-    let (via, installed) = (own("via"), own("installed"));
+/// What has to stand before, and the handle of the call.
+fn via(common: &Common, p: &TokenStream) -> (TokenStream, TokenStream) {
     match &common.via {
-        Via::Global => quote! {
-            let #installed = #p::installed();
-            let #via = #p::Via::installed(&#installed);
-        },
+        Via::Global => {
+            let installed = own("installed");
+            (quote!(let #installed = #p::installed();), quote!(#installed.via()))
+        }
         Via::Expr(expr) => {
-            // At the expression, so that what is no handle is told there.
+            // At the expression, so that what is no handle is told there; and with a name of its own, so that an engine that a call
+            // gives lives as long as it is used.
             let (handle, p) = (told_at("handle", expr.span()), at(p, expr.span()));
-            let of = quote_spanned!(expr.span()=> #p::Handle::via(#handle));
-            // A name of its own, so that an engine that a call gives lives as long as it is used.
-            quote!(let #handle = &(#expr); let #via = #of;)
+            (quote!(let #handle = &(#expr);), quote_spanned!(expr.span()=> #p::Handle::via(#handle)))
         }
     }
 }
@@ -113,10 +111,10 @@ fn call(item: &ItemFn, ir: &CachedIr, body: &TokenStream) -> TokenStream {
     let p = &quote!(#library::__private);
     let CachedIr { name, version, depends, .. } = ir;
     let (call, shape, hit, function) = (own("call"), own("shape"), own("hit"), own("FUNCTION"));
-    let (via_name, output) = (own("via"), &ir.common.output);
+    let output = &ir.common.output;
     let policy = policy::tokens(Some(&ir.policy), p);
     let text = format!("|{}|{version}", signature(item));
-    let via = via(&ir.common, p);
+    let (let_via, via) = via(&ir.common, p);
     let of = if ir.receiver { quote!(#p::type_name::<Self>()) } else { quote!("") };
     let key = key(ir);
     let condition = own("if");
@@ -161,37 +159,34 @@ fn call(item: &ItemFn, ir: &CachedIr, body: &TokenStream) -> TokenStream {
         #p::CacheValue::check(#kinds.leaf());
         #p::CopiedValue::check(#kinds.copied());
     };
-    let body_name = own("body");
-    let run = if ended.is_some() || ir.detaches {
-        let ended = ended.unwrap_or_else(|| quote!(#p::Option::None));
-        quote!(#call.run_until(#shape, #ended, #later, #body_name))
-    } else {
-        quote!(#call.run(#shape, #body_name))
-    };
-    let boxed = Ident::new("BoxFuture", Span::call_site());
     // At the function's name, so that a body that cannot be sent is told there.
     let there = at(p, item.sig.ident.span());
-    let made = quote_spanned!(item.sig.ident.span()=> #there::Box::pin(#body));
-    let body_here = quote!(let #body_name: #p::#boxed<'_, #output> = #made;);
+    let body = quote_spanned!(item.sig.ident.span()=> #there::Box::pin(#body));
+    let run = if ended.is_some() || ir.detaches {
+        let ended = ended.unwrap_or_else(|| quote!(#p::Option::None));
+        quote!(#call.run_until(#shape, #ended, #later, #body))
+    } else {
+        quote!(#call.run(#shape, #body))
+    };
     quote! {
         static #function: #p::Function = #p::Function::new(
             #name,
             #policy,
             &[#(<#depends as #p::Model>::SCHEMA),*],
-            #p::fingerprint(#p::concat!(#p::module_path!(), #text)),
+            #p::concat!(#p::module_path!(), #text),
         ) #detaching;
         let #shape = {
             #[allow(unused_imports)]
             use #p::questions::*;
             let outer = #p::probe::<#output>().outer();
             let first = outer.inner().wrap();
-            let #kinds = #p::kinds(first, first.inner().wrap());
+            let #kinds = first.with(first.inner().wrap());
             #checks
-            #p::shape::<#output, _, _, _>(outer, #kinds.stored(), outer.error().sharing())
+            outer.shape(#kinds.stored(), outer.error().sharing())
         };
         #let_condition
-        #via
-        let mut #call = #p::Call::new(&#function, #via_name, #of) #only_if;
+        #let_via
+        let mut #call = #p::Call::new(&#function, #via, #of) #only_if;
         #call.key(#key);
         if let #p::Option::Some(#hit) = #call.hit(&#shape) {
             #renew
@@ -199,7 +194,6 @@ fn call(item: &ItemFn, ir: &CachedIr, body: &TokenStream) -> TokenStream {
         }
         #(#tags)*
         #let_later
-        #body_here
         #run.await
     }
 }
@@ -315,12 +309,10 @@ pub(super) fn cached(item: &ItemFn, ir: &CachedIr) -> TokenStream {
         Kind::Async => main,
         Kind::Boxed => quote!(#p::Box::pin(async move { #main })),
     };
-    let quiet = quote!(#[allow(clippy::all, clippy::pedantic, clippy::restriction)]);
-    let unused =
-        quote!(#[allow(clippy::all, clippy::pedantic, clippy::restriction, unused_variables, dead_code)]);
+    let quiet = quote!(#[allow(unused, clippy::all, clippy::pedantic, clippy::nursery)]);
     let function = quote! {
         #(#attrs)*
-        #[allow(clippy::used_underscore_binding, clippy::large_futures, clippy::items_after_statements)]
+        #[allow(clippy::used_underscore_binding, clippy::items_after_statements)]
         #vis #sig { #main }
     };
     if !ir.companions {
@@ -332,21 +324,16 @@ pub(super) fn cached(item: &ItemFn, ir: &CachedIr) -> TokenStream {
         sig.ident = ident.clone();
         sig
     };
-    let docs = |what: &str| {
-        let text = format!("`{plain}`, {what}");
-        quote!(#[doc = #text])
-    };
+    let docs = |text: String| quote!(#[doc = #text]);
     let lints = attrs.iter().filter(|attribute| {
         ["allow", "expect", "warn", "deny", "cfg"].iter().any(|name| attribute.path().is_ident(name))
     });
     let lints: Vec<_> = lints.collect();
     let (block, uncached_sig) = (&item.block, signature_as(&uncached));
-    let uncached_docs = docs("without the cache: what it does when nothing is cached.");
+    let uncached_docs = docs(format!("`{plain}` past the cache."));
     let refresh = hand("refresh");
-    let (refresh_sig, refresh_docs) = (
-        signature_as(&refresh),
-        docs("anew: ends what is cached under its key, runs, and stores what it gives."),
-    );
+    let refresh_docs = docs(format!("Ends the cached value of a call of `{plain}`, then calls it."));
+    let refresh_sig = signature_as(&refresh);
 
     // Companions that only need what is in the key.
     let wanted = |ident: &Ident| ir.needed.contains(ident);
@@ -365,22 +352,21 @@ pub(super) fn cached(item: &ItemFn, ir: &CachedIr) -> TokenStream {
     };
     let (key_name, invalidate) = (hand("cache_key"), hand("invalidate"));
     let (generics, clause) = (&sig.generics, &sig.generics.where_clause);
-    let (key, key_of) = (own("key"), key(ir));
-    let (key_docs, invalidate_docs) = (
-        docs("its key in the cache for these arguments: what `engine.cache().delete` takes."),
-        docs(
-            "its cached value for these arguments made invalid, in every layer and process.\n\n# Errors\nThe cache is switched off: told after it was done.",
-        ),
-    );
+    let (ended, key_of) = (own("ended"), key(ir));
+    let key_docs = docs(format!("The key of a call of `{plain}` in the cache."));
+    let invalidate_docs = docs(format!(
+        "Ends the cached value of a call of `{plain}`.\n\n# Errors\nThe cache is off: told after it was done."
+    ));
     let (key_inputs, invalidate_inputs) = (inputs(false), inputs(true));
-    let via = via(&ir.common, p);
-    let via_name = own("via");
+    let (let_via, via) = via(&ir.common, p);
     let (ident, turbofish) = (&sig.ident, turbofish(item));
     let itself = if ir.receiver { quote!(Self::#ident #turbofish) } else { quote!(#ident #turbofish) };
+    // A refresh passes over a cache that is off; the invalidation by itself says so.
     quote! {
         #function
 
         #uncached_docs
+        #[allow(clippy::missing_errors_doc, clippy::missing_panics_doc)]
         #(#lints)*
         #vis #uncached_sig #block
 
@@ -388,28 +374,25 @@ pub(super) fn cached(item: &ItemFn, ir: &CachedIr) -> TokenStream {
         #(#lints)*
         #quiet
         #vis #refresh_sig {
-            // A cache that is switched off says so where nothing but it was asked for.
-            let _ = {
-                #via
-                let #key = #p::logical_key(#key_of);
-                #p::invalidate_key(#via_name, #key).await
-            };
+            #let_via
+            let #ended = #p::invalidate_key(#via, #key_of);
+            let _ = #ended.await;
             #itself(#(#arguments),*).await
         }
 
         #key_docs
-        #unused
+        #quiet
         #[must_use]
         #vis fn #key_name #generics (#key_inputs) -> #p::String #clause {
             #p::logical_key(#key_of)
         }
 
         #invalidate_docs
-        #unused
+        #quiet
         #vis async fn #invalidate #generics (#invalidate_inputs) -> #p::Result<(), #p::Error> #clause {
-            #via
-            let #key = #p::logical_key(#key_of);
-            #p::invalidate_key(#via_name, #key).await
+            #let_via
+            let #ended = #p::invalidate_key(#via, #key_of);
+            #ended.await
         }
     }
 }
@@ -419,8 +402,8 @@ pub(super) fn invalidates(item: &ItemFn, ir: &InvalidatesIr) -> TokenStream {
     let Common { library, kind, output, .. } = &ir.common;
     let p = &quote!(#library::__private);
     let (ended, returned) = (own("ended"), own("returned"));
-    let (via_name, succeeded) = (own("via"), own("succeeded"));
-    let via = via(&ir.common, p);
+    let succeeded = own("succeeded");
+    let (let_via, via) = via(&ir.common, p);
     let each = |method: Ident, templates: &[Template]| {
         let all = templates.iter().map(|parts_of| {
             let written = template(parts_of);
@@ -458,8 +441,8 @@ pub(super) fn invalidates(item: &ItemFn, ir: &InvalidatesIr) -> TokenStream {
             #p::probe::<#output>().outer().succeeded(&#returned)
         };
         if #succeeded {
-            #via
-            #ended.run(#via_name).await;
+            #let_via
+            #ended.run(#via).await;
         }
         #returned
     };
@@ -469,7 +452,7 @@ pub(super) fn invalidates(item: &ItemFn, ir: &InvalidatesIr) -> TokenStream {
     };
     quote! {
         #(#attrs)*
-        #[allow(clippy::used_underscore_binding, clippy::large_futures, clippy::items_after_statements)]
+        #[allow(clippy::used_underscore_binding, clippy::items_after_statements)]
         #vis #sig { #main }
     }
 }

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Installed;
 use super::key::{CacheKey, Template, logical_key};
 use super::shape::{Answered, Shape};
 use crate::cache::BoxFuture;
@@ -34,14 +33,15 @@ pub struct Function {
 }
 
 impl Function {
-    /// A function of this name; `fingerprint` is that of its place, its signature and its version.
+    /// A function of this name; `place` is where it is, its signature and its version.
     #[must_use]
     pub const fn new(
         name: &'static str,
         policy: Policy,
         depends: &'static [&'static Schema],
-        fingerprint: u64,
+        place: &str,
     ) -> Self {
+        let fingerprint = crate::model::fingerprint::fingerprint(place);
         let group = GroupId::new(name, GroupKind::Function);
         Self { name, policy, depends, fingerprint, group, detaches: false }
     }
@@ -64,9 +64,8 @@ impl<'a> Via<'a> {
     }
 
     /// Through the engine that was installed, if one was.
-    #[must_use]
-    pub fn installed(installed: &'a Installed) -> Self {
-        Self(installed.engine().map(Target::Engine))
+    pub(super) fn installed(engine: Option<&'a Engine>) -> Self {
+        Self(engine.map(Target::Engine))
     }
 }
 
@@ -394,12 +393,17 @@ where
     }
 }
 
-/// Ends the value under a logical key, through a handle; inside a transaction, at its commit.
+/// Ends the value under the key of these pieces and arguments, through a handle; inside a transaction, at its commit.
 ///
 /// # Errors
 /// [`ErrorKind::Disabled`] when the cache is switched off, after it was done.
-pub fn invalidate_key(via: Via<'_>, key: String) -> BoxFuture<'_, Result<()>> {
-    let ended = Invalidation { names: vec![format!("k:{key}")], patterns: Vec::new() };
+pub fn invalidate_key<'v>(
+    via: Via<'v>,
+    pieces: &[&str],
+    values: &[&dyn CacheKey],
+) -> BoxFuture<'v, Result<()>> {
+    let mut ended = Invalidation::default();
+    ended.key(pieces, values);
     Box::pin(async move {
         ended.run(via).await;
         match via.0 {

@@ -226,7 +226,7 @@ impl<E> Sharing<E> for Alone {
 }
 
 /// The outside of a return type.
-pub trait Outer<R> {
+pub(super) trait Outer<R> {
     /// What is stored of it.
     type Inner;
     /// What is not.
@@ -382,7 +382,7 @@ impl<T: Clone + Send + 'static> DetachedArgument for T {
 
 /// The two outermost types of a value, what is to be stored of it, and what has to be `Clone` for that.
 #[derive(Debug)]
-pub struct Kinds<S, L, C>(PhantomData<fn() -> (S, L, C)>);
+pub struct Kinds<S, L, C>(PhantomData<S>, PhantomData<L>, PhantomData<C>);
 
 impl<S, L, C> Clone for Kinds<S, L, C> {
     fn clone(&self) -> Self {
@@ -420,14 +420,21 @@ made! {
     [T, C] (CachedOf<T>, C) => T, ();
 }
 
-/// The kinds of a value, from the outside.
-#[must_use]
-pub fn kinds<A, B>(_: A, _: B) -> Kinds<(A, B), <(A, B) as Made>::Leaf, <(A, B) as Made>::Copied>
-where
-    (A, B): Made,
-{
-    Kinds(PhantomData)
+macro_rules! and {
+    ($($kind:ident),*) => {$(
+        impl<T> $kind<T> {
+            /// This kind, and that of what is in it.
+            #[must_use]
+            pub fn with<B>(self, _: B) -> Kinds<(Self, B), <(Self, B) as Made>::Leaf, <(Self, B) as Made>::Copied>
+            where
+                (Self, B): Made,
+            {
+                Kinds(PhantomData, PhantomData, PhantomData)
+            }
+        }
+    )*};
 }
+and!(OptionOf, ArcOf, CachedOf, VecOf, Whole);
 
 impl<S, L, C> Kinds<S, L, C> {
     /// What has to be a [`CacheValue`].
@@ -530,8 +537,7 @@ impl<R, X, E> fmt::Debug for Shape<R, X, E> {
 }
 
 /// The shape of a return type, from the answers to the questions about it.
-#[must_use]
-pub const fn shape<R, O, S, Sh>(_: O, _: S, _: Sh) -> Shape<R, O::Inner, O::Error>
+const fn shape<R, O, S, Sh>(_: O, _: S, _: Sh) -> Shape<R, O::Inner, O::Error>
 where
     O: Outer<R> + Copy,
     S: Stored<O::Inner> + Copy,
@@ -545,6 +551,30 @@ where
         restore: S::restore,
         share: Sh::share,
         shared: Sh::shared,
+    }
+}
+
+impl<T, E> OfResult<T, E> {
+    /// Everything that is to be known.
+    #[must_use]
+    pub const fn shape<S: Stored<T> + Copy, Sh: Sharing<E> + Copy>(
+        self,
+        stored: S,
+        sharing: Sh,
+    ) -> Shape<Result<T, E>, T, E> {
+        shape(self, stored, sharing)
+    }
+}
+
+impl<T> OfValue<T> {
+    /// Everything that is to be known.
+    #[must_use]
+    pub const fn shape<S: Stored<T> + Copy, Sh: Sharing<Infallible> + Copy>(
+        self,
+        stored: S,
+        sharing: Sh,
+    ) -> Shape<T, T, Infallible> {
+        shape(self, stored, sharing)
     }
 }
 
