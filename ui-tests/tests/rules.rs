@@ -2,6 +2,8 @@
 //!
 //! In a case, `//~` behind a line says that one mistake is told there, `//~ 3` that three are.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
