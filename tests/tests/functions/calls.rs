@@ -118,6 +118,16 @@ async fn companions() {
     users.engine.cache().delete(&users.profile_cache_key(7)).await.expect("deletes");
     users.profile(7).await.expect("answers");
     assert_eq!(users.loads(), 1);
+
+    // An invalidation is carried out also while the cache is off, and then says so; a refresh runs.
+    users.engine.cache().disable();
+    let error = users.profile_invalidate(7).await.expect_err("the cache is off");
+    assert_eq!(error.kind(), pie::ErrorKind::Disabled);
+    users.profile_refresh(7).await.expect("answers");
+    users.engine.cache().enable();
+    assert_eq!(users.loads(), 1);
+    users.profile(7).await.expect("answers");
+    assert_eq!(users.loads(), 1, "what was cached before is not served");
 }
 
 #[derive(CacheKey)]
