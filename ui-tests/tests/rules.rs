@@ -195,3 +195,69 @@ fn there_are_enough_of_them() {
     let (fail, pass) = (cases().len(), files(&ui.join("pass"), "rs").len());
     assert!(fail >= 60 && pass >= 15, "{fail} that fail and {pass} that pass");
 }
+
+#[test]
+fn every_key_of_every_macro_has_a_case() {
+    const KEYS: [(&[&str], &[&str]); 5] = [
+        (
+            &["model"],
+            &["table", "unique", "index", "cached", "crate", "id", "auto", "column", "json", "skip"],
+        ),
+        (&["value", "model"], &["rename_all", "rename", "crate"]),
+        (
+            &["cached", "model"],
+            &[
+                "ttl",
+                "jitter",
+                "empty_ttl",
+                "stale",
+                "stale_if_error",
+                "refresh_ahead",
+                "soft_timeout",
+                "timeout",
+                "max_age",
+                "lock",
+                "max_loads",
+                "tags",
+                "enabled",
+            ],
+        ),
+        (
+            &["function", "cached", "model"],
+            &[
+                "key",
+                "name",
+                "skip",
+                "depends",
+                "via",
+                "if",
+                "version",
+                "companions",
+                "crate",
+                "tags",
+                "timeout",
+                "stale",
+            ],
+        ),
+        (&["invalidates", "model", "types"], &["keys", "tags", "patterns", "models", "via", "crate"]),
+    ];
+    let all = cases();
+    let mut missing = Vec::new();
+    for (rooms, keys) in KEYS {
+        for key in keys {
+            let forms = [format!("`{key}`"), format!("`{key}("), format!("`{key} = "), format!("{key} = ")];
+            let told = |case: &Case| {
+                let in_a_message = told(&case.messages)
+                    .iter()
+                    .any(|(heading, _)| forms[..3].iter().any(|form| heading.contains(form)));
+                // Or the compiler's own message stands below the key.
+                in_a_message || case.messages.contains(&forms[3])
+            };
+            let of_rooms = |case: &&Case| rooms.iter().any(|room| case.name.starts_with(&format!("{room}/")));
+            if !all.iter().filter(of_rooms).any(told) {
+                missing.push(format!("{} of {}", key, rooms[0]));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "no message about: {}", missing.join(", "));
+}
