@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::{ArcSwapOption, Guard};
 
-pub use call::{Call, Detached, Function, Invalidation, Via, invalidate_key};
+pub use call::{Call, Detached, Function, Invalidation, Via, end_key};
 pub use key::{CacheKey, KeyWriter, logical_key};
 pub use shape::{
-    AloneFallback, CacheValue, CopiedValue, DetachedArgument, KindsFallback, OuterFallback, TimedOut,
+    AloneFallback, CacheValue, CopiedValue, DetachedArgument, Inside, KindsFallback, OuterFallback, TimedOut,
     WrapFallback, probe,
 };
 

@@ -9,7 +9,7 @@ pub use std::default::Default;
 pub use std::fmt;
 pub use std::future::IntoFuture;
 pub use std::iter::{IntoIterator, Iterator};
-pub use std::option::Option;
+pub use std::option::Option::{self, Some};
 pub use std::primitive::{bool, str, u64, usize};
 pub use std::result::Result::{self, Err, Ok};
 pub use std::string::String;
@@ -21,13 +21,13 @@ pub use crate::cache::groups::GroupId;
 pub use crate::error::Error;
 pub use crate::function::{
     CacheKey, CacheValue, Call, CopiedValue, Detached, DetachedArgument, Function, Invalidation, KeyWriter,
-    TimedOut, Via, installed, invalidate_key, logical_key, probe,
+    TimedOut, Via, end_key, installed, logical_key, probe,
 };
 
 /// What a question about a type falls back to, without names: brought in with `*` where one is asked.
 pub mod questions {
     pub use crate::function::{
-        AloneFallback as _, KindsFallback as _, OuterFallback as _, WrapFallback as _,
+        AloneFallback as _, Inside as _, KindsFallback as _, OuterFallback as _, WrapFallback as _,
     };
 }
 pub use crate::model::fingerprint::{fingerprint, row_fingerprint};

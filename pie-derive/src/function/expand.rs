@@ -176,7 +176,6 @@ fn call(item: &ItemFn, ir: &CachedIr, body: &TokenStream) -> TokenStream {
             #p::concat!(#p::module_path!(), #text),
         ) #detaching;
         let #shape = {
-            #[allow(unused_imports)]
             use #p::questions::*;
             let outer = #p::probe::<#output>().outer();
             let first = outer.inner().wrap();
@@ -188,7 +187,7 @@ fn call(item: &ItemFn, ir: &CachedIr, body: &TokenStream) -> TokenStream {
         #let_via
         let mut #call = #p::Call::new(&#function, #via, #of) #only_if;
         #call.key(#key);
-        if let #p::Option::Some(#hit) = #call.hit(&#shape) {
+        if let #p::Some(#hit) = #call.hit(&#shape) {
             #renew
             return #hit;
         }
@@ -354,9 +353,8 @@ pub(super) fn cached(item: &ItemFn, ir: &CachedIr) -> TokenStream {
     let (generics, clause) = (&sig.generics, &sig.generics.where_clause);
     let (ended, key_of) = (own("ended"), key(ir));
     let key_docs = docs(format!("The key of a call of `{plain}` in the cache."));
-    let invalidate_docs = docs(format!(
-        "Ends the cached value of a call of `{plain}`.\n\n# Errors\nThe cache is off: told after it was done."
-    ));
+    let invalidate_docs =
+        docs(format!("Ends the cached value of a call of `{plain}`.\n\n# Errors\nThe cache is off."));
     let (key_inputs, invalidate_inputs) = (inputs(false), inputs(true));
     let (let_via, via) = via(&ir.common, p);
     let (ident, turbofish) = (&sig.ident, turbofish(item));
@@ -375,7 +373,7 @@ pub(super) fn cached(item: &ItemFn, ir: &CachedIr) -> TokenStream {
         #quiet
         #vis #refresh_sig {
             #let_via
-            let #ended = #p::invalidate_key(#via, #key_of);
+            let #ended = #p::end_key(#via, #key_of);
             let _ = #ended.await;
             #itself(#(#arguments),*).await
         }
@@ -391,7 +389,7 @@ pub(super) fn cached(item: &ItemFn, ir: &CachedIr) -> TokenStream {
         #quiet
         #vis async fn #invalidate #generics (#invalidate_inputs) -> #p::Result<(), #p::Error> #clause {
             #let_via
-            let #ended = #p::invalidate_key(#via, #key_of);
+            let #ended = #p::end_key(#via, #key_of);
             #ended.await
         }
     }

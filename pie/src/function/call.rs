@@ -397,11 +397,7 @@ where
 ///
 /// # Errors
 /// [`ErrorKind::Disabled`] when the cache is switched off, after it was done.
-pub fn invalidate_key<'v>(
-    via: Via<'v>,
-    pieces: &[&str],
-    values: &[&dyn CacheKey],
-) -> BoxFuture<'v, Result<()>> {
+pub fn end_key<'v>(via: Via<'v>, pieces: &[&str], values: &[&dyn CacheKey]) -> BoxFuture<'v, Result<()>> {
     let mut ended = Invalidation::default();
     ended.key(pieces, values);
     Box::pin(async move {

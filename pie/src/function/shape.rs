@@ -106,13 +106,25 @@ pub trait WrapFallback<T>: Sized {
 }
 impl<T> WrapFallback<T> for Probe<T> {}
 
-impl<T, E> OfResult<T, E> {
+/// What a `Result` holds, or the value itself. Asked of every return type, and so the traits that come with it are never unused.
+pub trait Inside: Sized {
+    /// What is in it.
+    type Inner;
+
     /// What is in it.
     #[must_use]
-    pub fn inner(self) -> Probe<T> {
+    fn inner(self) -> Probe<Self::Inner> {
         probe()
     }
+}
+impl<T, E> Inside for OfResult<T, E> {
+    type Inner = T;
+}
+impl<T> Inside for OfValue<T> {
+    type Inner = T;
+}
 
+impl<T, E> OfResult<T, E> {
     /// Its error.
     #[must_use]
     pub fn error(self) -> Probe<E> {
@@ -127,12 +139,6 @@ impl<T, E> OfResult<T, E> {
 }
 
 impl<T> OfValue<T> {
-    /// The value.
-    #[must_use]
-    pub fn inner(self) -> Probe<T> {
-        probe()
-    }
-
     /// The error, of which there is none.
     #[must_use]
     pub fn error(self) -> Probe<Infallible> {
