@@ -238,6 +238,75 @@ impl Engine {
         Sql::new(crate::query::Target::Engine(self), text)
     }
 
+    /// Ends what is cached of these rows, after a write that did not go through pie: another program's, a migration's.
+    ///
+    /// Only the ids are known, and not what the rows held before. So beside the rows themselves and all lists and counts that depend on the
+    /// whole table, everything goes that was found by unique columns, and every list on an index, where the model has such.
+    /// When it returned, no read that starts later is answered with what was cached before, whatever was in flight.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Disabled`] when the cache is switched off, after it was done. Never because of a layer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use pie::prelude::*;
+    /// # #[derive(Debug, Clone, Model)]
+    /// # #[cached]
+    /// # struct User { #[pie(id, auto)] id: i64, name: String }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> pie::Result<()> {
+    /// # let engine = Engine::builder().database("sqlite::memory:").build().await?;
+    /// # engine.create_tables::<(User,)>().await?;
+    /// User::find_by_ids(&engine, &[1, 2]).await?;
+    /// engine.invalidate::<User>([2]).await?;
+    /// User::find_by_id(&engine, 1).await?; // still cached
+    /// User::find_by_id(&engine, 2).await?; // loaded anew
+    /// # assert_eq!(engine.statements(), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn invalidate<M: Model>(&self, ids: impl IntoIterator<Item = M::Id>) -> BoxFuture<'_, Result<()>> {
+        let mut names = Vec::new();
+        for id in ids {
+            depends::names_of_id(M::SCHEMA, &id.data(), &mut names);
+        }
+        names.sort_unstable();
+        names.dedup();
+        self.end(names)
+    }
+
+    /// Ends everything that is cached of a model, after writes that did not go through pie.
+    ///
+    /// # Errors
+    /// As [`invalidate`](Self::invalidate).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use pie::prelude::*;
+    /// # #[derive(Debug, Clone, Model)]
+    /// # #[cached]
+    /// # struct User { #[pie(id, auto)] id: i64, name: String }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> pie::Result<()> {
+    /// # let engine = Engine::builder().database("sqlite::memory:").build().await?;
+    /// # engine.create_tables::<(User,)>().await?;
+    /// User::query(&engine).count().await?;
+    /// engine.invalidate_all::<User>().await?;
+    /// User::query(&engine).count().await?; // counted anew
+    /// # assert_eq!(engine.statements(), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn invalidate_all<M: Model>(&self) -> BoxFuture<'_, Result<()>> {
+        self.end(depends::everything(M::SCHEMA).to_vec())
+    }
+
+    fn end(&self, names: Vec<String>) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move { self.cache().invalidate(self.stamps(&names)).await })
+    }
+
     /// Begins a transaction. Dropped without [`Tx::commit`], it is rolled back.
     ///
     /// # Errors

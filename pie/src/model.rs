@@ -132,6 +132,10 @@ pub struct Schema {
     pub policy: Policy,
     /// A hash of the names and types of the columns.
     pub fingerprint: u64,
+    /// Whether writes through pie leave the cache alone: `#[pie(invalidate = "manual")]`.
+    pub manual: bool,
+    /// The other models that a write of this one changes, by cascades and triggers: `#[pie(touches(Order))]`.
+    pub(crate) touches: fn() -> &'static [&'static Schema],
     /// Who the values of the model are counted for.
     pub(crate) group: fn() -> &'static GroupId,
 }
@@ -153,7 +157,30 @@ impl Schema {
         fingerprint: u64,
         group: fn() -> &'static GroupId,
     ) -> Self {
-        Self { model, family, table, columns, id, uniques, indexes, policy, fingerprint, group }
+        let (manual, touches): (_, fn() -> &'static [&'static Self]) = (false, || &[]);
+        Self { model, family, table, columns, id, uniques, indexes, policy, fingerprint, manual, touches, group }
+    }
+
+    /// The same schema, whose writes leave the cache alone.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn manual(mut self) -> Self {
+        self.manual = true;
+        self
+    }
+
+    /// The same schema, whose writes change these as well. A function, because two models may touch each other.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn touching(mut self, touches: fn() -> &'static [&'static Self]) -> Self {
+        self.touches = touches;
+        self
+    }
+
+    /// The other models that a write of this one changes: `#[pie(touches(Order))]`.
+    #[must_use]
+    pub fn touches(&self) -> &'static [&'static Self] {
+        (self.touches)()
     }
 
     /// The place of the column with this name in the database.
@@ -223,6 +250,9 @@ pub trait Model: Sized + Send + Sync + 'static {
     /// Everything known of the model at compile time.
     const SCHEMA: &'static Schema;
 
+    /// The type of the id: of the field, or of several fields a tuple.
+    type Id: RowId;
+
     /// A row without what the database fills in: the generated `New…` type.
     type New: NewRow<Model = Self>;
 
@@ -261,6 +291,33 @@ impl<T: Default> Skipped for T {
         T::default()
     }
 }
+
+/// The id of a row: a [`Value`], or a tuple of up to 4 of them.
+pub trait RowId {
+    /// The values, in the order of the schema's id.
+    #[doc(hidden)]
+    fn data(&self) -> Vec<Datum<'_>>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Value> RowId for T {
+    fn data(&self) -> Vec<Datum<'_>> {
+        vec![self.to_datum()]
+    }
+}
+
+macro_rules! row_ids {
+    ($($name:ident $at:tt),+) => {
+        impl<$($name: Value),+> RowId for ($($name,)+) {
+            fn data(&self) -> Vec<Datum<'_>> {
+                vec![$(self.$at.to_datum()),+]
+            }
+        }
+    };
+}
+row_ids!(A 0, B 1);
+row_ids!(A 0, B 1, C 2);
+row_ids!(A 0, B 1, C 2, D 3);
 
 /// The values of a row to insert: what the generated `New…` types are.
 pub trait NewRow: Send + 'static {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proc_macro2::{Span, TokenStream};
 use syn::ext::IdentExt;
-use syn::{Attribute, Ident, Type, Visibility};
+use syn::{Attribute, Ident, Path, Type, Visibility};
 
 use super::parse::{Parsed, ParsedField};
 use crate::common::case::{plural, snake};
@@ -28,6 +28,10 @@ pub(crate) struct ModelIr {
     pub(crate) uniques: Vec<IndexIr>,
     pub(crate) indexes: Vec<IndexIr>,
     pub(crate) policy: Option<PolicyIr>,
+    /// Models that a write of this one changes as well.
+    pub(crate) touches: Vec<Path>,
+    /// Whether writes leave the cache alone.
+    pub(crate) manual: bool,
 }
 
 /// A field that is a column.
@@ -69,7 +73,7 @@ fn joined(columns: &[ColumnIr], places: &[usize]) -> String {
 
 /// Checks attributes against each other. Gives a model also beside errors, as long as it has an id.
 pub(crate) fn check(parsed: Parsed, errors: &mut Errors) -> Option<ModelIr> {
-    let Parsed { ident, vis, library, table, uniques, indexes, policy, fields } = parsed;
+    let Parsed { ident, vis, library, table, uniques, indexes, policy, touches, manual, fields } = parsed;
     let family = snake(&plain(&ident));
     let table = table.unwrap_or_else(|| plural(&family));
 
@@ -166,6 +170,8 @@ pub(crate) fn check(parsed: Parsed, errors: &mut Errors) -> Option<ModelIr> {
         uniques: all_uniques,
         indexes: all_indexes,
         policy,
+        touches,
+        manual,
     };
     drop_clashes(&mut model, errors);
     Some(model)

@@ -2,7 +2,7 @@
 
 use proc_macro2::{Span, TokenStream};
 use syn::spanned::Spanned;
-use syn::{Attribute, Data, DeriveInput, Fields, Ident, LitStr, Type, Visibility};
+use syn::{Attribute, Data, DeriveInput, Fields, Ident, LitStr, Path, Type, Visibility};
 
 use crate::common::attributes::{Entry, entries, entry, name, refuse_repeated, with_example};
 use crate::common::crate_path::library;
@@ -10,7 +10,8 @@ use crate::common::errors::Errors;
 use crate::common::policy::{self, PolicyIr};
 use crate::common::suggest;
 
-pub(crate) const STRUCT_KEYS: [&str; 5] = ["table", "unique", "index", "cached", "crate"];
+pub(crate) const STRUCT_KEYS: [&str; 7] =
+    ["table", "unique", "index", "cached", "touches", "invalidate", "crate"];
 pub(crate) const FIELD_KEYS: [&str; 7] = ["id", "auto", "unique", "index", "column", "json", "skip"];
 
 /// A struct with its attributes, not yet checked against each other.
@@ -23,6 +24,8 @@ pub(crate) struct Parsed {
     pub(crate) uniques: Vec<Vec<Ident>>,
     pub(crate) indexes: Vec<Vec<Ident>>,
     pub(crate) policy: Option<PolicyIr>,
+    pub(crate) touches: Vec<Path>,
+    pub(crate) manual: bool,
     pub(crate) fields: Vec<ParsedField>,
 }
 
@@ -95,6 +98,8 @@ pub(crate) fn parse(input: &DeriveInput, errors: &mut Errors) -> Option<Parsed> 
         uniques: Vec::new(),
         indexes: Vec::new(),
         policy: None,
+        touches: Vec::new(),
+        manual: false,
         fields: Vec::new(),
     };
     for entry in &on_struct {
@@ -113,6 +118,20 @@ pub(crate) fn parse(input: &DeriveInput, errors: &mut Errors) -> Option<Parsed> 
                 set_policy(&mut parsed, list, entry.span, errors);
             }
             "crate" => {}
+            "touches" => {
+                parsed.touches = errors.keep(entry.list::<Path>("touches(Order)")).unwrap_or_default();
+            }
+            "invalidate" => {
+                if let Some(text) = errors.keep(entry.text("invalidate = \"manual\"")) {
+                    parsed.manual = text.value() == "manual";
+                    if !parsed.manual {
+                        errors.push(
+                            &text,
+                            "`invalidate` is \"manual\" or not there: write `invalidate = \"manual\"`, and end what writes change by hand",
+                        );
+                    }
+                }
+            }
             other => errors.add(syn::Error::new(entry.span, unknown_on_struct(other))),
         }
     }

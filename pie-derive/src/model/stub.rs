@@ -42,6 +42,7 @@ pub(crate) fn stub(input: &DeriveInput) -> TokenStream {
                     || &GROUP
                 },
             );
+            type Id = #p::u64;
             type New = #new;
             fn from_row(_: #p::RowReader) -> #p::Result<Self, #p::Error> {
                 loop {}

@@ -290,7 +290,7 @@ impl Cache {
 
     /// Ends what depends on the names, also while the cache is off: other processes may use theirs, and this one may switch
     /// it on again.
-    async fn invalidate(&self, names: Vec<StampName>) -> Result<()> {
+    pub(crate) async fn invalidate(&self, names: Vec<StampName>) -> Result<()> {
         self.chain.invalidate(names).await;
         self.check()
     }

@@ -13,6 +13,13 @@ pub trait Tables {
     fn schemas() -> Vec<&'static Schema>;
 }
 
+/// No model at all: what a raw statement [touches](crate::query::raw::Sql::touches) that writes to none.
+impl Tables for () {
+    fn schemas() -> Vec<&'static Schema> {
+        Vec::new()
+    }
+}
+
 macro_rules! tables {
     ($($name:ident)+) => {
         impl<$($name: Model),+> Tables for ($($name,)+) {

@@ -59,10 +59,18 @@ impl Touched {
 
     /// The names as stamps of a handle's scope.
     pub(crate) fn stamps(&self, engine: &Engine, schema: &'static Schema) -> Vec<StampName> {
-        match self {
+        let mut stamps = match self {
+            // The program ends what it has to.
+            _ if schema.manual => return Vec::new(),
+            Self::Names(names) if names.is_empty() => return Vec::new(),
             Self::Names(names) => engine.stamps(names),
             Self::Families => engine.stamps(&depends::everything(schema)),
+        };
+        // What cascades and triggers do is not seen: the whole of the models that are named.
+        for touched in schema.touches() {
+            stamps.extend(engine.stamps(&depends::everything(touched)));
         }
+        stamps
     }
 }
 

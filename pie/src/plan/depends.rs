@@ -68,6 +68,19 @@ pub(crate) fn everything(schema: &Schema) -> [String; 3] {
     [family_name(schema.family), family_name(schema.table), table_name(schema)]
 }
 
+/// The names of a row of which only the id is known: its key; and, because its other values are not known, all that is found by
+/// unique or indexed columns.
+pub(crate) fn names_of_id(schema: &Schema, id: &[Datum<'_>], out: &mut Vec<String>) {
+    out.push(key_name(&schema.id, &id.iter().collect::<Vec<_>>()));
+    out.push(table_name(schema));
+    if !schema.uniques.is_empty() {
+        out.push(family_name(schema.family));
+    }
+    if !schema.indexes.is_empty() {
+        out.push(family_name(schema.table));
+    }
+}
+
 /// `w:users`: the stamp of every write to the table.
 pub(crate) fn table_name(schema: &Schema) -> String {
     format!("w:{}", schema.table)

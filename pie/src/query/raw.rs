@@ -8,8 +8,10 @@ use crate::cache::BoxFuture;
 use crate::cache::stamps::StampName;
 use crate::database::{RawRows, RawStatement};
 use crate::engine::write::in_task;
+use crate::engine::{Engine, Tables};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Datum, Model, RowReader, Value};
+use crate::model::{Datum, Model, RowReader, Schema, Value};
+use crate::plan::depends;
 
 /// A raw statement with its values; made by [`Engine::sql`](crate::Engine::sql).
 #[must_use = "a statement does nothing until `all`, `first`, `one` or `execute` is awaited"]
@@ -17,12 +19,20 @@ pub struct Sql<'a> {
     on: Target<'a>,
     text: Arc<str>,
     values: Vec<Datum<'static>>,
+    /// What it writes to, where the program says so.
+    touches: Option<Vec<&'static Schema>>,
 }
 
 impl fmt::Debug for Sql<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sql").field("values", &self.values.len()).finish_non_exhaustive()
     }
+}
+
+/// The stamps of everything that is cached of these models, and of those that they touch.
+fn everything_of(engine: &Engine, schemas: &[&'static Schema]) -> Vec<StampName> {
+    let all = schemas.iter().flat_map(|schema| std::iter::once(*schema).chain(schema.touches().iter().copied()));
+    all.flat_map(|schema| engine.stamps(&depends::everything(schema))).collect()
 }
 
 /// What the rows of a raw statement become: a [`Model`], or a tuple of up to 8 [`Value`]s.
@@ -144,7 +154,7 @@ fn may_write(text: &str) -> bool {
 
 impl<'a> Sql<'a> {
     pub(crate) fn new(on: Target<'a>, text: &str) -> Self {
-        Self { on, text: text.into(), values: Vec::new() }
+        Self { on, text: text.into(), values: Vec::new(), touches: None }
     }
 
     /// Binds a value to the next placeholder.
@@ -153,14 +163,47 @@ impl<'a> Sql<'a> {
         self
     }
 
+    /// Says which models the statement writes to, with everything it does to them: what is cached of these, and of the models
+    /// that they [touch](derive@crate::Model#touches), ends, in place of everything in the scope. An empty tuple says that it writes to
+    /// none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use pie::prelude::*;
+    /// # #[derive(Debug, Clone, Model)]
+    /// # #[cached]
+    /// # struct User { #[pie(id, auto)] id: i64, age: i32 }
+    /// # #[derive(Debug, Clone, Model)]
+    /// # #[cached]
+    /// # struct Order { #[pie(id, auto)] id: i64 }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> pie::Result<()> {
+    /// # let engine = Engine::builder().database("sqlite::memory:").build().await?;
+    /// # engine.create_tables::<(User, Order)>().await?;
+    /// Order::find_by_id(&engine, 1).await?;
+    /// engine.sql("UPDATE users SET age = age + 1").touches::<(User,)>().execute().await?;
+    /// Order::find_by_id(&engine, 1).await?; // still cached
+    /// # assert_eq!(engine.cache().stats().loads, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn touches<T: Tables>(mut self) -> Self {
+        self.touches.get_or_insert_default().extend(T::schemas());
+        self
+    }
+
     async fn run(self) -> Result<RawRows> {
         let engine = self.on.engine();
         engine.check_open()?;
-        let writes = may_write(&self.text);
+        let writes = self.touches.is_some() || may_write(&self.text);
         let statement = RawStatement::new(self.text, self.values);
-        // Nobody knows what it touches: the namespace of the handle's scope.
-        let touched: Vec<StampName> =
-            if writes { engine.namespaces().pop().into_iter().collect() } else { Vec::new() };
+        let touched: Vec<StampName> = match self.touches {
+            Some(schemas) => everything_of(engine, &schemas),
+            // Nobody knows what it touches: the namespace of the handle's scope.
+            None if writes => engine.namespaces().pop().into_iter().collect(),
+            None => Vec::new(),
+        };
         let rows = match self.on {
             Target::Tx(tx) => tx.raw(statement, touched).await,
             Target::Engine(engine) if !writes => engine.database().session().raw(&statement).await,

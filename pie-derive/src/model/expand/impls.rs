@@ -128,6 +128,20 @@ pub(super) fn impls(context: &Context<'_>) -> TokenStream {
         );)
     });
 
+    let manual = model.manual.then(|| quote!(.manual()));
+    let touches = &model.touches;
+    let touching = (!touches.is_empty()).then(|| {
+        quote!(.touching(|| {
+            static TOUCHES: &[&#p::Schema] = &[#(<#touches as #p::Model>::SCHEMA),*];
+            TOUCHES
+        }))
+    });
+    let ids: Vec<_> = model.id.columns.iter().map(|place| &model.columns[*place].ty).collect();
+    let id_type = match ids.as_slice() {
+        [one] => quote!(#one),
+        several => quote!((#(#several),*)),
+    };
+
     quote! {
         #(#checks)*
         #(#nested)*
@@ -148,7 +162,8 @@ pub(super) fn impls(context: &Context<'_>) -> TokenStream {
                     static GROUP: #p::GroupId = #p::GroupId::model(#name);
                     || &GROUP
                 },
-            );
+            ) #manual #touching;
+            type Id = #id_type;
             type New = #new;
             fn from_row(mut row: #p::RowReader) -> #p::Result<Self, #p::Error> {
                 #p::Ok(Self { #(#takes,)* #(#skipped,)* })
