@@ -78,6 +78,26 @@ impl RawRows {
     }
 }
 
+/// Something that a database does by itself when rows of a table are written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Cascade {
+    /// The table that is written to.
+    pub from: String,
+    /// The table that changes by itself; `None` for a trigger, of which nobody knows.
+    pub to: Option<String>,
+    /// What does it: `ON DELETE CASCADE`, or the name of a trigger.
+    pub by: String,
+}
+
+impl Cascade {
+    /// Rows of `to` change with rows of `from`.
+    #[must_use]
+    pub fn new(from: impl Into<String>, to: Option<String>, by: impl Into<String>) -> Self {
+        Self { from: from.into(), to, by: by.into() }
+    }
+}
+
 /// Runs plans: on a connection of the pool, or in a transaction.
 pub trait Session: Send {
     /// Runs a read; the rows have the columns that the plan [asks](crate::plan::Ask) for.
@@ -134,6 +154,15 @@ pub trait Database: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// The database refused.
     fn create_table(&self, schema: &'static Schema) -> BoxFuture<'_, Result<()>>;
+
+    /// What the database changes by itself when rows are written: by foreign keys with an action, and by triggers. Asked at start
+    /// only; a database that cannot tell says that there is nothing.
+    ///
+    /// # Errors
+    /// The database refused.
+    fn cascades(&self) -> BoxFuture<'_, Result<Vec<Cascade>>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
 
     /// How many values one statement may bind.
     fn max_values(&self) -> usize;

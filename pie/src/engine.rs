@@ -1,6 +1,7 @@
 //! The handle that ties database, cache and models together: one read path, one write path.
 
 mod builder;
+mod cascades;
 mod config;
 pub(crate) mod read;
 pub(crate) mod settings;
@@ -15,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use builder::EngineBuilder;
+pub use cascades::UndeclaredCascade;
 pub use config::{CacheConfig, OnDetached, OnLayerDown};
 pub use settings::{DatabaseSettings, Settings};
 pub use tables::Tables;
@@ -32,7 +34,8 @@ use crate::clock::millis;
 use crate::database::Database;
 use crate::database::counted::Counted;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Model, Policy, Schema};
+use crate::model::{Model, Policy, RowId as _, Schema};
+use crate::plan::depends;
 use crate::plan::text::{Text, push_escaped};
 use crate::query::raw::Sql;
 use crate::query::spec::{Effective, Options, defaults};
@@ -204,9 +207,10 @@ impl Engine {
         let schemas = T::schemas();
         Box::pin(async move {
             self.check_open()?;
-            for schema in schemas {
+            for schema in &schemas {
                 self.core.database.create_table(schema).await?;
             }
+            self.warn_of_cascades(&schemas).await;
             Ok(())
         })
     }

@@ -28,7 +28,7 @@ pub mod testing;
 pub use clock::ManualClock;
 pub use engine::{
     CacheConfig, DatabaseSettings, Engine, EngineBuilder, OnDetached, OnLayerDown, Settings, Tables, Tx,
-    Warm, WarmedQuery, Warmup, WarmupOutcome, WarmupProgress, WarmupReport,
+    UndeclaredCascade, Warm, WarmedQuery, Warmup, WarmupOutcome, WarmupProgress, WarmupReport,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use function::{CacheKey, CacheValue, CopiedValue, DetachedArgument, KeyWriter, TimedOut, install};

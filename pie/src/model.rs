@@ -158,7 +158,20 @@ impl Schema {
         group: fn() -> &'static GroupId,
     ) -> Self {
         let (manual, touches): (_, fn() -> &'static [&'static Self]) = (false, || &[]);
-        Self { model, family, table, columns, id, uniques, indexes, policy, fingerprint, manual, touches, group }
+        Self {
+            model,
+            family,
+            table,
+            columns,
+            id,
+            uniques,
+            indexes,
+            policy,
+            fingerprint,
+            manual,
+            touches,
+            group,
+        }
     }
 
     /// The same schema, whose writes leave the cache alone.

@@ -201,7 +201,20 @@ fn every_key_of_every_macro_has_a_case() {
     const KEYS: [(&[&str], &[&str]); 5] = [
         (
             &["model"],
-            &["table", "unique", "index", "cached", "crate", "id", "auto", "column", "json", "skip"],
+            &[
+                "table",
+                "touches",
+                "invalidate",
+                "unique",
+                "index",
+                "cached",
+                "crate",
+                "id",
+                "auto",
+                "column",
+                "json",
+                "skip",
+            ],
         ),
         (&["value", "model"], &["rename_all", "rename", "crate"]),
         (

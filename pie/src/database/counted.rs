@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Database, RawRows, RawStatement, Row, Session, Transaction, Written};
+use super::{Cascade, Database, RawRows, RawStatement, Row, Session, Transaction, Written};
 use crate::cache::BoxFuture;
 use crate::error::Result;
 use crate::model::Schema;
@@ -21,7 +21,7 @@ impl Counted {
         Self { inner, statements: Arc::default() }
     }
 
-    /// Statements so far; those that begin and end transactions do not count, nor do those that create tables.
+    /// Statements so far; those that begin and end transactions do not count, nor do those that create tables or ask for cascades.
     pub(crate) fn statements(&self) -> u64 {
         self.statements.load(Ordering::Relaxed)
     }
@@ -81,6 +81,10 @@ impl Database for Counted {
 
     fn create_table(&self, schema: &'static Schema) -> BoxFuture<'_, Result<()>> {
         self.inner.create_table(schema)
+    }
+
+    fn cascades(&self) -> BoxFuture<'_, Result<Vec<Cascade>>> {
+        self.inner.cascades()
     }
 
     fn max_values(&self) -> usize {

@@ -12,7 +12,7 @@ use sqlx::sqlite::{
 use sqlx::{Arguments, AssertSqlSafe, Column, Executor, Row as _, SqlitePool, TypeInfo, ValueRef};
 
 use super::sql::{self, Statement};
-use super::{Database, DatabaseOptions, RawRows, RawStatement, Row, Session, Transaction, Written};
+use super::{Cascade, Database, DatabaseOptions, RawRows, RawStatement, Row, Session, Transaction, Written};
 use crate::cache::BoxFuture;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Datum, Schema};
@@ -336,6 +336,35 @@ impl Database for Sqlite {
                     .map_err(|error| failure(error).with_model(schema.model).with_query("create_tables"))?;
             }
             Ok(())
+        })
+    }
+
+    fn cascades(&self) -> BoxFuture<'_, Result<Vec<Cascade>>> {
+        const KEYS: &str = "SELECT f.\"table\", m.name, f.on_delete, f.on_update FROM sqlite_master m \
+             JOIN pragma_foreign_key_list(m.name) f WHERE m.type = 'table' ORDER BY 1, 2";
+        const TRIGGERS: &str =
+            "SELECT tbl_name, name FROM sqlite_master WHERE type = 'trigger' ORDER BY 1, 2";
+        Box::pin(async move {
+            let failed = |error| failure(error).with_query("cascades");
+            let keys: Vec<(String, String, String, String)> =
+                sqlx::query_as(KEYS).fetch_all(&self.pool).await.map_err(failed)?;
+            let triggers: Vec<(String, String)> =
+                sqlx::query_as(TRIGGERS).fetch_all(&self.pool).await.map_err(failed)?;
+            let acts = |action: &str| !matches!(action, "NO ACTION" | "RESTRICT");
+            let mut all = Vec::new();
+            for (from, to, on_delete, on_update) in keys {
+                for (when, action) in [("DELETE", on_delete), ("UPDATE", on_update)] {
+                    if acts(&action) {
+                        all.push(Cascade::new(from.clone(), Some(to.clone()), format!("ON {when} {action}")));
+                    }
+                }
+            }
+            all.extend(
+                triggers
+                    .into_iter()
+                    .map(|(from, name)| Cascade::new(from, None, format!("trigger `{name}`"))),
+            );
+            Ok(all)
         })
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{CacheConfig, Engine, OnDetached, Settings};
+use super::{CacheConfig, Engine, OnDetached, Settings, Tables};
 use crate::cache::CacheLayer;
 use crate::cache::chain::{Chain, ChainConfig};
 use crate::clock::{Clock, ManualClock};
@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::layers::Memory;
 #[cfg(feature = "redis")]
 use crate::layers::redis::{IntoRedisConfig, RedisLayer};
+use crate::model::Schema;
 
 /// Sets an [`Engine`] up. Layers are asked in the order they are added; without any there is a memory layer of 64 MiB.
 ///
@@ -40,6 +41,7 @@ pub struct EngineBuilder {
     config: CacheConfig,
     clock: Clock,
     require_shared: bool,
+    models: Vec<&'static Schema>,
     /// The first mistake; builder methods do not fail, `build` does.
     mistake: Option<Error>,
 }
@@ -58,6 +60,30 @@ impl EngineBuilder {
     /// [`Database`](crate::database::Database) of your own.
     pub fn database(mut self, database: impl IntoDatabase) -> Self {
         self.database = Some(database.into_opener());
+        self
+    }
+
+    /// The models of the program: `build` asks the database what it changes by itself when they are written, by foreign keys with an
+    /// action and by triggers, and logs a warning for each that no `#[pie(touches(..))]` names
+    /// ([`Engine::undeclared_cascades`]).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use pie::prelude::*;
+    /// # #[derive(Debug, Clone, Model)]
+    /// # struct User { #[pie(id)] id: i64 }
+    /// # #[derive(Debug, Clone, Model)]
+    /// # struct Order { #[pie(id)] id: i64 }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> pie::Result<()> {
+    /// let engine = Engine::builder().database("sqlite::memory:").models::<(User, Order)>().build().await?;
+    /// # engine.close().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn models<T: Tables>(mut self) -> Self {
+        self.models.extend(T::schemas());
         self
     }
 
@@ -188,7 +214,11 @@ impl EngineBuilder {
             connect_later(&chain, shared);
         }
         let database = open(self.options).await?;
-        Ok(Engine::new(database, chain, self.config))
+        let engine = Engine::new(database, chain, self.config);
+        if !self.models.is_empty() {
+            engine.warn_of_cascades(&self.models).await;
+        }
+        Ok(engine)
     }
 }
 

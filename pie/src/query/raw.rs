@@ -31,7 +31,8 @@ impl fmt::Debug for Sql<'_> {
 
 /// The stamps of everything that is cached of these models, and of those that they touch.
 fn everything_of(engine: &Engine, schemas: &[&'static Schema]) -> Vec<StampName> {
-    let all = schemas.iter().flat_map(|schema| std::iter::once(*schema).chain(schema.touches().iter().copied()));
+    let all =
+        schemas.iter().flat_map(|schema| std::iter::once(*schema).chain(schema.touches().iter().copied()));
     all.flat_map(|schema| engine.stamps(&depends::everything(schema))).collect()
 }
 
