@@ -35,8 +35,10 @@ pub use crate::model::{
     Arg, Column, ColumnDef, ColumnType, Datum, Index, Json, JsonField, Model, NewRow, Policy, RowReader,
     Schema, Skipped, Value, ValueError,
 };
+pub use crate::query::explain::explain_model;
 pub use crate::query::{
-    Cached, DeleteOne, FindMany, First, Handle, Insert, InsertMany, Query, Rows, UpdateOne, Upsert,
+    Cached, DeleteOne, FindMany, First, Handle, Insert, InsertMany, ModelExplanation, Query, Rows, UpdateOne,
+    Upsert,
 };
 
 use crate::plan::depends;

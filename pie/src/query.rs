@@ -2,6 +2,7 @@
 
 mod cached;
 mod delete;
+pub(crate) mod explain;
 mod find_many;
 mod insert;
 mod options;
@@ -13,6 +14,7 @@ mod update;
 
 pub use cached::{Cached, Source};
 pub use delete::{Delete, DeleteOne};
+pub use explain::{Dependency, EndedBy, ExplainedRead, Explanation, ModelExplanation};
 pub use find_many::FindMany;
 pub use insert::{Insert, InsertMany, Upsert};
 pub use raw::{FromRaw, Sql};

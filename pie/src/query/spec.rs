@@ -242,6 +242,14 @@ impl<'a> Spec<'a> {
             .filter(|whole| *whole != Condition::All(vec![]))
     }
 
+    /// The id or unique constraint by which a single row is read.
+    pub(crate) fn row(&self) -> Option<&'static Index> {
+        match self.from {
+            From::Row(index) => Some(index),
+            From::List(_) | From::Any => None,
+        }
+    }
+
     /// Whether the key is the finder's own, with its arguments in it.
     fn plain(&self, shape: &ShapeTable) -> bool {
         match self.from {

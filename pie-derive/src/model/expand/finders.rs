@@ -19,6 +19,13 @@ pub(super) fn finders(context: &Context<'_>) -> TokenStream {
     for (place, index) in context.model.indexes.iter().enumerate() {
         out.extend(list(context, index, place));
     }
+    let explained = format!("What the reads of `{name}` depend on, and what its writes end.");
+    out.extend(quote! {
+        #[doc = #explained]
+        #vis fn explain() -> #p::ModelExplanation {
+            #p::explain_model(<Self as #p::Model>::SCHEMA)
+        }
+    });
     let doc = format!("Any `{name}` rows: add a filter, an order, a limit, or await it for all.");
     out.extend(quote! {
         #[doc = #doc]
