@@ -119,8 +119,29 @@ pub trait Session: Send {
     fn raw<'a>(&'a mut self, statement: &'a RawStatement) -> BoxFuture<'a, Result<RawRows>>;
 }
 
+/// What happens to a savepoint: a part of a transaction that can be undone by itself. Savepoints nest; the number is how deep it is, from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Savepoint {
+    /// It begins.
+    Set(u32),
+    /// It ends, and what was done since stays a part of the transaction.
+    Release(u32),
+    /// It ends, and what was done since is undone.
+    Undo(u32),
+}
+
 /// A transaction: dropped without [`commit`](Self::commit), it is rolled back.
 pub trait Transaction: Session {
+    /// Begins or ends a savepoint.
+    ///
+    /// # Errors
+    /// The database refused, or has no savepoints.
+    fn savepoint(&mut self, savepoint: Savepoint) -> BoxFuture<'_, Result<()>> {
+        let _ = savepoint;
+        Box::pin(async { Err(Error::new(ErrorKind::InvalidQuery, "this database has no savepoints")) })
+    }
+
     /// Makes the changes permanent.
     ///
     /// # Errors

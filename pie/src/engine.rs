@@ -384,7 +384,7 @@ impl Engine {
     }
 
     /// How many statements were sent to the database since the engine was built, by this handle and its clones and scopes.
-    /// Those that begin and end transactions do not count, nor do those that create tables.
+    /// Those that begin and end transactions and savepoints do not count, nor do those that create tables or ask for cascades.
     #[must_use]
     pub fn statements(&self) -> u64 {
         self.core.database.statements()

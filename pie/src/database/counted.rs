@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Cascade, Database, RawRows, RawStatement, Row, Session, Transaction, Written};
+use super::{Cascade, Database, RawRows, RawStatement, Row, Savepoint, Session, Transaction, Written};
 use crate::cache::BoxFuture;
 use crate::error::Result;
 use crate::model::Schema;
@@ -21,7 +21,7 @@ impl Counted {
         Self { inner, statements: Arc::default() }
     }
 
-    /// Statements so far; those that begin and end transactions do not count, nor do those that create tables or ask for cascades.
+    /// Statements so far; those that begin and end transactions and savepoints do not count, nor do those that create tables or ask for cascades.
     pub(crate) fn statements(&self) -> u64 {
         self.statements.load(Ordering::Relaxed)
     }
@@ -54,6 +54,10 @@ impl<S: Session + ?Sized> Session for CountedSession<S> {
 }
 
 impl Transaction for CountedSession<dyn Transaction> {
+    fn savepoint(&mut self, savepoint: Savepoint) -> BoxFuture<'_, Result<()>> {
+        self.1.savepoint(savepoint)
+    }
+
     fn commit(self: Box<Self>) -> BoxFuture<'static, Result<()>> {
         self.1.commit()
     }

@@ -405,6 +405,19 @@ pub(crate) fn create(schema: &'static Schema) -> Vec<String> {
     statements
 }
 
+/// The statements of a savepoint, the same in all SQL databases.
+pub(crate) fn savepoint(savepoint: super::Savepoint) -> Vec<String> {
+    use super::Savepoint::{Release, Set, Undo};
+    match savepoint {
+        Set(depth) => vec![format!("SAVEPOINT pie_{depth}")],
+        Release(depth) => vec![format!("RELEASE SAVEPOINT pie_{depth}")],
+        // Rolling back leaves it open: what comes after would be undone with it.
+        Undo(depth) => {
+            vec![format!("ROLLBACK TO SAVEPOINT pie_{depth}"), format!("RELEASE SAVEPOINT pie_{depth}")]
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

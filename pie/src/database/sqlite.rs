@@ -12,7 +12,7 @@ use sqlx::sqlite::{
 use sqlx::{Arguments, AssertSqlSafe, Column, Executor, Row as _, SqlitePool, TypeInfo, ValueRef};
 
 use super::sql::{self, Statement};
-use super::{Cascade, Database, DatabaseOptions, RawRows, RawStatement, Row, Session, Transaction, Written};
+use super::{Cascade, Database, DatabaseOptions, RawRows, RawStatement, Row, Savepoint, Session, Transaction, Written};
 use crate::cache::BoxFuture;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Datum, Schema};
@@ -301,6 +301,15 @@ impl Session for Open {
 }
 
 impl Transaction for Open {
+    fn savepoint(&mut self, savepoint: Savepoint) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            for statement in sql::savepoint(savepoint) {
+                sqlx::query(AssertSqlSafe(statement)).execute(&mut *self.0).await.map_err(failure)?;
+            }
+            Ok(())
+        })
+    }
+
     fn commit(self: Box<Self>) -> BoxFuture<'static, Result<()>> {
         Box::pin(async move { self.0.commit().await.map_err(failure) })
     }

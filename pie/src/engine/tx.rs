@@ -10,7 +10,7 @@ use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 use super::Engine;
 use super::write::{Touched, in_task, perform};
 use crate::cache::stamps::StampName;
-use crate::database::{RawRows, RawStatement, Transaction, Written};
+use crate::database::{RawRows, RawStatement, Savepoint, Transaction, Written};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::WritePlan;
 use crate::query::Target;
@@ -20,7 +20,7 @@ use crate::query::raw::Sql;
 ///
 /// Reads go past the cache: they neither take from it nor fill it. Writes gather what they touch; it is invalidated when
 /// the commit is through, before [`commit`](Self::commit) returns. Rolling back, or dropping the transaction, invalidates
-/// nothing. Queries on one transaction queue behind each other.
+/// nothing. Queries on one transaction queue behind each other. [`savepoint`](Self::savepoint) begins a part that can be undone by itself.
 ///
 /// # Examples
 ///
@@ -44,6 +44,12 @@ use crate::query::raw::Sql;
 pub struct Tx {
     engine: Engine,
     shared: Arc<Shared>,
+    /// How deep it is: 0 for the transaction itself, 1 for a savepoint in it, and so on.
+    depth: usize,
+    /// Which of the savepoints that were ever this deep it is.
+    serial: u64,
+    /// Whether this is the handle that ends it; the others are copies that queries hold.
+    owner: bool,
 }
 
 type Connection = Arc<AsyncMutex<Option<Box<dyn Transaction>>>>;
@@ -51,12 +57,45 @@ type Connection = Arc<AsyncMutex<Option<Box<dyn Transaction>>>>;
 struct Shared {
     /// `None` when it is over.
     connection: Connection,
-    touched: Mutex<BTreeSet<StampName>>,
+    levels: Mutex<Levels>,
+}
+
+/// The transaction and the savepoints that are open in it, the innermost last.
+struct Levels {
+    open: Vec<Level>,
+    /// How many savepoints there were.
+    count: u64,
+}
+
+/// What was written since a savepoint was set.
+#[derive(Default)]
+struct Level {
+    serial: u64,
+    touched: BTreeSet<StampName>,
+    /// Nobody holds it any more: it is undone before anything else is done.
+    dropped: bool,
+}
+
+/// What nobody ended is undone: a savepoint before the transaction is used again, the transaction when its last query is through.
+impl Drop for Tx {
+    fn drop(&mut self) {
+        if !self.owner {
+            return;
+        }
+        let mut levels = self.levels();
+        if self.depth == 0 {
+            levels.open.clear();
+        } else if let Some(level) = levels.open.get_mut(self.depth)
+            && level.serial == self.serial
+        {
+            level.dropped = true;
+        }
+    }
 }
 
 impl fmt::Debug for Tx {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tx").field("engine", &self.engine).finish_non_exhaustive()
+        f.debug_struct("Tx").field("engine", &self.engine).field("depth", &self.depth).finish_non_exhaustive()
     }
 }
 
@@ -64,13 +103,34 @@ fn finished() -> Error {
     Error::new(ErrorKind::TransactionFinished, "the transaction was committed or rolled back already")
 }
 
+fn savepoint_open() -> Error {
+    Error::new(
+        ErrorKind::InvalidQuery,
+        "a savepoint of this transaction is open: use it, or end it by `commit`, `rollback` or by dropping it",
+    )
+}
+
 /// The connection of a transaction while a query uses it.
 pub(crate) struct Held(OwnedMutexGuard<Option<Box<dyn Transaction>>>);
 
 impl Held {
-    async fn new(connection: Connection) -> Result<Self> {
-        let guard = connection.lock_owned().await;
-        if guard.is_some() { Ok(Self(guard)) } else { Err(finished()) }
+    /// The connection, when it is free and belongs to this handle.
+    async fn new(tx: &Tx) -> Result<Self> {
+        let guard = Arc::clone(&tx.shared.connection).lock_owned().await;
+        if guard.is_none() {
+            return Err(finished());
+        }
+        let mut held = Self(guard);
+        if tx.first_dropped().is_some() {
+            let tx = tx.share();
+            held = in_task(async move {
+                tx.undo_dropped(&mut held).await?;
+                Ok(held)
+            })
+            .await?;
+        }
+        tx.check_innermost()?;
+        Ok(held)
     }
 }
 
@@ -101,12 +161,14 @@ impl DerefMut for Held {
 impl Tx {
     pub(crate) fn new(engine: Engine, transaction: Box<dyn Transaction>) -> Self {
         let connection = Arc::new(AsyncMutex::new(Some(transaction)));
-        Self { engine, shared: Arc::new(Shared { connection, touched: Mutex::new(BTreeSet::new()) }) }
+        let levels = Mutex::new(Levels { open: vec![Level::default()], count: 0 });
+        Self { engine, shared: Arc::new(Shared { connection, levels }), depth: 0, serial: 0, owner: true }
     }
 
-    /// A second handle on the same transaction.
+    /// A second handle on the same transaction or savepoint, which ends nothing when it is dropped.
     pub(crate) fn share(&self) -> Self {
-        Self { engine: self.engine.clone(), shared: Arc::clone(&self.shared) }
+        let (engine, shared) = (self.engine.clone(), Arc::clone(&self.shared));
+        Self { engine, shared, depth: self.depth, serial: self.serial, owner: false }
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -118,19 +180,97 @@ impl Tx {
         Sql::new(Target::Tx(self), text)
     }
 
-    /// Makes the writes permanent, then invalidates what they touched, then returns.
+    /// Begins a part of the transaction that can be undone by itself.
+    ///
+    /// It is a [`Tx`] again: [`commit`](Self::commit) makes what it did a part of this transaction, which alone makes it permanent and
+    /// invalidates it; [`rollback`](Self::rollback), and dropping it, undo what it did and forget what that would have invalidated. Until then
+    /// this transaction itself cannot be used: that is an error. Savepoints nest.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidQuery`] while a savepoint of this transaction is open already, and on a database without savepoints;
+    /// [`ErrorKind::TransactionFinished`]; else what the database said.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use pie::prelude::*;
+    /// # #[derive(Debug, Clone, Model)]
+    /// # struct User { #[pie(id, auto)] id: i64, #[pie(unique)] email: String }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> pie::Result<()> {
+    /// # let engine = Engine::builder().database("sqlite::memory:").build().await?;
+    /// # engine.create_tables::<(User,)>().await?;
+    /// let tx = engine.begin().await?;
+    /// User::insert(&tx, NewUser { email: "ann".into() }).await?;
+    /// for email in ["bob", "ann"] {
+    ///     let part = tx.savepoint().await?;
+    ///     match User::insert(&part, NewUser { email: email.into() }).await {
+    ///         Ok(_) => part.commit().await?,
+    ///         Err(_) => part.rollback().await?, // and the rest of the transaction goes on
+    ///     }
+    /// }
+    /// tx.commit().await?;
+    /// assert_eq!(User::query(&engine).count().await?, 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn savepoint(&self) -> Result<Self> {
+        let tx = self.share();
+        in_task(async move {
+            let mut held = Held::new(&tx).await?;
+            let depth = tx.depth + 1;
+            held.savepoint(Savepoint::Set(number(depth))).await?;
+            let mut levels = tx.levels();
+            levels.count += 1;
+            let serial = levels.count;
+            levels.open.push(Level { serial, ..Level::default() });
+            drop(levels);
+            // Made here, so that a caller who went away meanwhile leaves one that is dropped.
+            let (engine, shared) = (tx.engine.clone(), Arc::clone(&tx.shared));
+            Ok(Self { engine, shared, depth, serial, owner: true })
+        })
+        .await
+    }
+
+    /// Makes the writes permanent, then invalidates what they touched, then returns. Of a savepoint: makes them a part of the transaction
+    /// that it was set in.
     ///
     /// Once called, commit and invalidation are carried out even if the returned future is dropped.
     ///
     /// # Errors
-    /// [`ErrorKind::TransactionFinished`] when it is over already; else what the database said. When its answer was lost,
-    /// nobody knows whether the writes are permanent: what they touched is invalidated all the same.
+    /// [`ErrorKind::TransactionFinished`] when it is over already; [`ErrorKind::InvalidQuery`] while a savepoint of it is open: then it is
+    /// rolled back; else what the database said. When its answer was lost, nobody knows whether the writes are permanent: what they
+    /// touched is invalidated all the same.
     pub async fn commit(self) -> Result<()> {
         let running = self.engine.chain().tasks.start();
         in_task(async move {
-            let transaction = self.take().await?;
+            let mut held = match Held::new(&self).await {
+                Ok(held) => held,
+                Err(error) if self.depth == 0 => {
+                    // A savepoint is open, or it is over: in either case nothing of it becomes permanent.
+                    let transaction = self.shared.connection.lock().await.take();
+                    if let Some(transaction) = transaction {
+                        let _ = transaction.rollback().await;
+                    }
+                    return Err(error);
+                }
+                Err(error) => return Err(error),
+            };
+            if self.depth > 0 {
+                let result = held.savepoint(Savepoint::Release(number(self.depth))).await;
+                let mut levels = self.levels();
+                // Also when the database refused: then the transaction cannot go on, and what it invalidates too much costs a load.
+                if let Some(level) = levels.open.pop()
+                    && let Some(outer) = levels.open.last_mut()
+                {
+                    outer.touched.extend(level.touched);
+                }
+                return result;
+            }
+            let Some(transaction) = held.0.take() else { return Err(finished()) };
             let result = transaction.commit().await;
-            let touched: Vec<StampName> = std::mem::take(&mut *self.touched()).into_iter().collect();
+            let touched: Vec<StampName> =
+                self.levels().open.drain(..).flat_map(|level| level.touched).collect();
             self.engine.chain().invalidate_here(&touched).await;
             drop(running);
             result
@@ -138,37 +278,70 @@ impl Tx {
         .await
     }
 
-    /// Undoes the writes. Nothing is invalidated, because nothing changed.
+    /// Undoes the writes. Nothing is invalidated, because nothing changed. Of a savepoint: undoes what was done since it was set.
     ///
     /// # Errors
     /// [`ErrorKind::TransactionFinished`] when it is over already; else what the database said.
     pub async fn rollback(self) -> Result<()> {
-        self.take().await?.rollback().await
+        if self.depth == 0 {
+            // Whatever savepoints are open: they are undone with it.
+            let transaction = self.shared.connection.lock().await.take().ok_or_else(finished)?;
+            return transaction.rollback().await;
+        }
+        in_task(async move {
+            let mut held = Held::new(&self).await?;
+            let result = held.savepoint(Savepoint::Undo(number(self.depth))).await;
+            if result.is_ok() {
+                self.levels().open.pop();
+            }
+            result
+        })
+        .await
     }
 
-    async fn take(&self) -> Result<Box<dyn Transaction>> {
-        self.shared.connection.lock().await.take().ok_or_else(finished)
+    fn levels(&self) -> std::sync::MutexGuard<'_, Levels> {
+        self.shared.levels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn touched(&self) -> std::sync::MutexGuard<'_, BTreeSet<StampName>> {
-        self.shared.touched.lock().unwrap_or_else(PoisonError::into_inner)
+    fn first_dropped(&self) -> Option<usize> {
+        self.levels().open.iter().position(|level| level.dropped)
+    }
+
+    /// Undoes the outermost savepoint that was dropped, and all that are in it.
+    async fn undo_dropped(&self, held: &mut Held) -> Result<()> {
+        if let Some(depth) = self.first_dropped() {
+            held.savepoint(Savepoint::Undo(number(depth))).await?;
+            self.levels().open.truncate(depth);
+        }
+        Ok(())
+    }
+
+    fn check_innermost(&self) -> Result<()> {
+        let levels = self.levels();
+        match levels.open.get(self.depth) {
+            Some(level) if level.serial == self.serial => {}
+            _ => return Err(finished()),
+        }
+        if levels.open.len() > self.depth + 1 { Err(savepoint_open()) } else { Ok(()) }
     }
 
     /// Adds to what is invalidated at commit.
     pub(crate) fn touch(&self, names: impl IntoIterator<Item = StampName>) {
-        self.touched().extend(names);
+        if let Some(level) = self.levels().open.get_mut(self.depth) {
+            level.touched.extend(names);
+        }
     }
 
     /// The connection, when it is free.
     pub(crate) async fn session(&self) -> Result<impl DerefMut<Target = dyn Transaction> + use<>> {
-        Held::new(Arc::clone(&self.shared.connection)).await
+        Held::new(self).await
     }
 
     pub(crate) async fn write(&self, plan: WritePlan) -> Result<Written> {
         let tx = self.share();
         in_task(async move {
             let schema = plan.schema();
-            let mut held = Held::new(Arc::clone(&tx.shared.connection)).await?;
+            let mut held = Held::new(&tx).await?;
             let max_values = tx.engine.database().max_values();
             let (result, touched) = match perform(&mut *held, plan, max_values).await {
                 Ok((written, touched)) => (Ok(written), touched),
@@ -186,10 +359,15 @@ impl Tx {
     pub(crate) async fn raw(&self, statement: RawStatement, touched: Vec<StampName>) -> Result<RawRows> {
         let tx = self.share();
         in_task(async move {
-            let mut held = Held::new(Arc::clone(&tx.shared.connection)).await?;
+            let mut held = Held::new(&tx).await?;
             tx.touch(touched);
             held.raw(&statement).await
         })
         .await
     }
+}
+
+/// The number of a savepoint this deep.
+fn number(depth: usize) -> u32 {
+    u32::try_from(depth).unwrap_or(u32::MAX)
 }
