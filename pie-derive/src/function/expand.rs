@@ -328,6 +328,9 @@ pub(super) fn cached(item: &ItemFn, ir: &CachedIr) -> TokenStream {
         ["allow", "expect", "warn", "deny", "cfg"].iter().any(|name| attribute.path().is_ident(name))
     });
     let lints: Vec<_> = lints.collect();
+    // With its errors and panics: they are the same.
+    let own_docs: Vec<_> = attrs.iter().filter(|attribute| attribute.path().is_ident("doc")).collect();
+    let docs_of_its_own = (!own_docs.is_empty()).then(|| quote!(#[doc = ""] #(#own_docs)*));
     let (block, uncached_sig) = (&item.block, signature_as(&uncached));
     let uncached_docs = docs(format!("`{plain}` past the cache."));
     let refresh = hand("refresh");
@@ -353,8 +356,7 @@ pub(super) fn cached(item: &ItemFn, ir: &CachedIr) -> TokenStream {
     let (generics, clause) = (&sig.generics, &sig.generics.where_clause);
     let (ended, key_of) = (own("ended"), key(ir));
     let key_docs = docs(format!("The key of a call of `{plain}` in the cache."));
-    let invalidate_docs =
-        docs(format!("Ends the cached value of a call of `{plain}`.\n\n# Errors\nThe cache is off."));
+    let invalidate_docs = docs(format!("Ends the cached value of `{plain}`.\n\n# Errors\nThe cache is off."));
     let (key_inputs, invalidate_inputs) = (inputs(false), inputs(true));
     let (let_via, via) = via(&ir.common, p);
     let (ident, turbofish) = (&sig.ident, turbofish(item));
@@ -364,7 +366,7 @@ pub(super) fn cached(item: &ItemFn, ir: &CachedIr) -> TokenStream {
         #function
 
         #uncached_docs
-        #[allow(clippy::missing_errors_doc, clippy::missing_panics_doc)]
+        #docs_of_its_own
         #(#lints)*
         #vis #uncached_sig #block
 
@@ -380,7 +382,6 @@ pub(super) fn cached(item: &ItemFn, ir: &CachedIr) -> TokenStream {
 
         #key_docs
         #quiet
-        #[must_use]
         #vis fn #key_name #generics (#key_inputs) -> #p::String #clause {
             #p::logical_key(#key_of)
         }

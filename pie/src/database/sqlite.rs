@@ -12,7 +12,9 @@ use sqlx::sqlite::{
 use sqlx::{Arguments, AssertSqlSafe, Column, Executor, Row as _, SqlitePool, TypeInfo, ValueRef};
 
 use super::sql::{self, Statement};
-use super::{Cascade, Database, DatabaseOptions, RawRows, RawStatement, Row, Savepoint, Session, Transaction, Written};
+use super::{
+    Cascade, Database, DatabaseOptions, RawRows, RawStatement, Row, Savepoint, Session, Transaction, Written,
+};
 use crate::cache::BoxFuture;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Datum, Schema};
