@@ -1,8 +1,10 @@
 //! Cached functions: what `#[cached]` and `#[invalidates]` on functions call. The same chain, flights and fence as for models.
 
+mod bounds;
 mod call;
 mod key;
 mod shape;
+mod stored;
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,12 +12,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::{ArcSwapOption, Guard};
 
+pub use bounds::{CacheValue, CopiedValue, DetachedArgument, TimedOut};
 pub use call::{Call, Detached, Function, Invalidation, Via, end_key};
 pub use key::{CacheKey, KeyWriter, logical_key};
-pub use shape::{
-    AloneFallback, CacheValue, CopiedValue, DetachedArgument, Inside, KindsFallback, OuterFallback, TimedOut,
-    WrapFallback, probe,
-};
+pub use shape::{AloneFallback, Inside, KindsFallback, OuterFallback, WrapFallback, probe};
 
 use crate::engine::Engine;
 

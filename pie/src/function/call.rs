@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::key::{CacheKey, Template, logical_key};
-use super::shape::{Answered, Shape};
+use super::shape::Shape;
+use super::stored::Answered;
 use crate::cache::BoxFuture;
 use crate::cache::chain::{Found, Got, Item, Peeked};
 use crate::cache::entry::{Payload, ValueCodec};
