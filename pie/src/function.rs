@@ -12,10 +12,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::{ArcSwapOption, Guard};
 
-pub use bounds::{CacheValue, CopiedValue, DetachedArgument, TimedOut};
+pub use bounds::{CacheValue, CallError, CopiedValue, DetachedArgument, TimedOut};
 pub use call::{Call, Detached, Function, Invalidation, Via, end_key};
 pub use key::{CacheKey, KeyWriter, logical_key};
-pub use shape::{AloneFallback, Inside, KindsFallback, OuterFallback, WrapFallback, probe};
+pub use shape::{AloneFallback, Answering, Inside, KindsFallback, OuterFallback, WrapFallback, probe};
 
 use crate::engine::Engine;
 

@@ -31,7 +31,9 @@ pub use engine::{
     UndeclaredCascade, Warm, WarmedQuery, Warmup, WarmupOutcome, WarmupProgress, WarmupReport,
 };
 pub use error::{Error, ErrorKind, Result};
-pub use function::{CacheKey, CacheValue, CopiedValue, DetachedArgument, KeyWriter, TimedOut, install};
+pub use function::{
+    CacheKey, CacheValue, CallError, CopiedValue, DetachedArgument, KeyWriter, TimedOut, install,
+};
 #[cfg(feature = "redis")]
 pub use layers::{IntoRedisConfig, RedisConfig, RedisLayer};
 pub use layers::{Memory, MemoryConfig};

@@ -20,14 +20,15 @@ pub use crate::cache::BoxFuture;
 pub use crate::cache::groups::GroupId;
 pub use crate::error::Error;
 pub use crate::function::{
-    CacheKey, CacheValue, Call, CopiedValue, Detached, DetachedArgument, Function, Invalidation, KeyWriter,
-    TimedOut, Via, end_key, installed, logical_key, probe,
+    CacheKey, CacheValue, Call, CallError, CopiedValue, Detached, DetachedArgument, Function, Invalidation,
+    KeyWriter, TimedOut, Via, end_key, installed, logical_key, probe,
 };
 
 /// What a question about a type falls back to, without names: brought in with `*` where one is asked.
 pub mod questions {
     pub use crate::function::{
-        AloneFallback as _, Inside as _, KindsFallback as _, OuterFallback as _, WrapFallback as _,
+        AloneFallback as _, Answering as _, Inside as _, KindsFallback as _, OuterFallback as _,
+        WrapFallback as _,
     };
 }
 pub use crate::model::fingerprint::{fingerprint, row_fingerprint};

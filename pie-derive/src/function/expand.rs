@@ -6,7 +6,7 @@ use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{FnArg, GenericParam, ItemFn, Pat};
 
-use super::ir::{CachedIr, Common, InvalidatesIr, Kind, Via, leaf, signature};
+use super::ir::{CachedIr, Common, InvalidatesIr, Kind, Via, error_of, leaf, signature};
 use super::template::{Part, Template};
 use crate::common::crate_path::at;
 use crate::common::policy;
@@ -153,20 +153,24 @@ fn call(item: &ItemFn, ir: &CachedIr, body: &TokenStream) -> TokenStream {
     } else {
         (quote!(), quote!(), quote!(#p::Option::None))
     };
+    let (outer, first) = (own("outer"), own("first"));
     let kinds = told_at("kinds", leaf(output).span());
+    let error = told_at("error", error_of(output).span());
     // At the type itself, so that what cannot be stored is told there.
     let checks = quote_spanned! {leaf(output).span()=>
         #p::CacheValue::check(#kinds.leaf());
         #p::CopiedValue::check(#kinds.copied());
     };
+    let checks_error = quote_spanned!(error_of(output).span()=> #p::CallError::check(#error););
+    let checks = quote!(#checks #checks_error);
     // At the function's name, so that a body that cannot be sent is told there.
     let there = at(p, item.sig.ident.span());
     let body = quote_spanned!(item.sig.ident.span()=> #there::Box::pin(#body));
     let run = if ended.is_some() || ir.detaches {
         let ended = ended.unwrap_or_else(|| quote!(#p::Option::None));
-        quote!(#call.run_until(#shape, #ended, #later, #body))
+        quote!(#shape.run_until(#call, #ended, #later, #body))
     } else {
-        quote!(#call.run(#shape, #body))
+        quote!(#shape.run(#call, #body))
     };
     quote! {
         static #function: #p::Function = #p::Function::new(
@@ -175,14 +179,13 @@ fn call(item: &ItemFn, ir: &CachedIr, body: &TokenStream) -> TokenStream {
             &[#(<#depends as #p::Model>::SCHEMA),*],
             #p::concat!(#p::module_path!(), #text),
         ) #detaching;
-        let #shape = {
-            use #p::questions::*;
-            let outer = #p::probe::<#output>().outer();
-            let first = outer.inner().wrap();
-            let #kinds = first.with(first.inner().wrap());
-            #checks
-            outer.shape(#kinds.stored(), outer.error().sharing())
-        };
+        use #p::questions::*;
+        let #outer = #p::probe::<#output>().outer();
+        let #first = #outer.inner().wrap();
+        let #kinds = #first.with(#first.inner().wrap());
+        let #error = #outer.error();
+        #checks
+        let #shape = #outer.shape(#kinds.stored(), #error.sharing());
         #let_condition
         #let_via
         let mut #call = #p::Call::new(&#function, #via, #of) #only_if;

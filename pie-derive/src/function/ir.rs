@@ -449,6 +449,17 @@ fn returns_nothing(output: &ReturnType) -> bool {
     }
 }
 
+/// The error of a return type, where it is written out; else the type.
+pub(super) fn error_of(ty: &Type) -> &Type {
+    let Some(result) = last_of(ty).filter(|segment| segment.ident == "Result") else { return ty };
+    let PathArguments::AngleBracketed(list) = &result.arguments else { return ty };
+    let second = list.args.iter().filter_map(|argument| match argument {
+        GenericArgument::Type(ty) => Some(ty),
+        _ => None,
+    });
+    second.skip(1).last().unwrap_or(ty)
+}
+
 /// What a return type is about: `User` of `Result<Option<Vec<User>>, Error>`.
 pub(super) fn leaf(ty: &Type) -> &Type {
     const AROUND: [&str; 5] = ["Result", "Option", "Vec", "Arc", "Cached"];

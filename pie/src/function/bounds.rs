@@ -41,6 +41,22 @@ pub trait CopiedValue: Sized {
 #[diagnostic::do_not_recommend]
 impl<T: Clone> CopiedValue for T {}
 
+/// The error of a cached function: what another thread may have, because a run of the function may end on one.
+///
+/// Nobody implements it by hand: every `Send` type has it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the error of a cached function",
+    label = "cannot be given to another thread",
+    note = "write `Box<dyn std::error::Error + Send + Sync>` for `Box<dyn std::error::Error>`, or an error type that is `Send`"
+)]
+pub trait CallError: Sized {
+    #[doc(hidden)]
+    #[allow(missing_docs)]
+    fn check(_: Probe<Self>) {}
+}
+#[diagnostic::do_not_recommend]
+impl<E: Send> CallError for E {}
+
 /// What a function with a `timeout` returns: a `Result` whose error can be made of pie's.
 ///
 /// Nobody implements it by hand: every `Result<T, E>` with `E: From<pie::Error>` has it.

@@ -247,36 +247,7 @@ impl<'a> Call<'a> {
     /// The answer: from the layers, or from the function's body, once for all that ask at the same time.
     ///
     /// The body is a future that has not begun: where another run or a layer has the answer, it is dropped as it is.
-    pub fn run<'f, R, X, E>(self, shape: Shape<R, X, E>, body: BoxFuture<'f, R>) -> BoxFuture<'f, R>
-    where
-        'a: 'f,
-        R: Send + 'f,
-        X: Send + 'f,
-        E: Send + 'f,
-    {
-        self.run_until(shape, None, None, body)
-    }
-
-    /// The same, cut short by a timeout, and with a run for a task of its own.
-    ///
-    /// In a box, so that the futures of callers stay small.
-    pub fn run_until<'f, R, X, E>(
-        self,
-        shape: Shape<R, X, E>,
-        ended: Ended<R>,
-        later: Option<Later>,
-        body: BoxFuture<'f, R>,
-    ) -> BoxFuture<'f, R>
-    where
-        'a: 'f,
-        R: Send + 'f,
-        X: Send + 'f,
-        E: Send + 'f,
-    {
-        Box::pin(self.answer(shape, ended, later, body))
-    }
-
-    async fn answer<R, X, E>(
+    pub(super) async fn answer<R, X, E>(
         self,
         shape: Shape<R, X, E>,
         ended: Ended<R>,

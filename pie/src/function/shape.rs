@@ -15,13 +15,22 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::bounds::{CacheValue, CopiedValue};
+use super::call::{Call, Ended, Later};
 use super::stored::{Answered, Stored};
+use crate::cache::BoxFuture;
 use crate::cache::entry::{AnyValue, Payload, ValueCodec};
 use crate::query::Cached;
 
 /// A question about a type.
 #[derive(Debug)]
 pub struct Probe<T: ?Sized>(PhantomData<fn() -> T>);
+
+impl<T: ?Sized> Clone for Probe<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T: ?Sized> Copy for Probe<T> {}
 
 /// A question about this type.
 #[must_use]
@@ -437,6 +446,56 @@ impl<R, X, E> fmt::Debug for Shape<R, X, E> {
         f.write_str("Shape")
     }
 }
+
+impl<R: Send, X: Send, E: Send> Shape<R, X, E> {
+    /// The answer of a call: from the layers, or from the function's body.
+    pub fn run<'f>(self, call: Call<'f>, body: BoxFuture<'f, R>) -> BoxFuture<'f, R>
+    where
+        R: 'f,
+        X: 'f,
+        E: 'f,
+    {
+        self.run_until(call, None, None, body)
+    }
+
+    /// The same, cut short by a timeout, and with a run for a task of its own.
+    ///
+    /// In a box, so that the futures of callers stay small.
+    pub fn run_until<'f>(
+        self,
+        call: Call<'f>,
+        ended: Ended<R>,
+        later: Option<Later>,
+        body: BoxFuture<'f, R>,
+    ) -> BoxFuture<'f, R>
+    where
+        R: 'f,
+        X: 'f,
+        E: 'f,
+    {
+        Box::pin(call.answer(self, ended, later, body))
+    }
+}
+
+/// Shapes of which the compiler has said already that other threads cannot have them: nothing else is to be said.
+pub trait Answering<R>: Sized {
+    /// Only the body.
+    fn run<'f>(self, _: Call<'f>, body: BoxFuture<'f, R>) -> BoxFuture<'f, R> {
+        body
+    }
+
+    /// Only the body.
+    fn run_until<'f>(
+        self,
+        _: Call<'f>,
+        _: Ended<R>,
+        _: Option<Later>,
+        body: BoxFuture<'f, R>,
+    ) -> BoxFuture<'f, R> {
+        body
+    }
+}
+impl<R, X, E> Answering<R> for Shape<R, X, E> {}
 
 /// The shape of a return type, from the answers to the questions about it.
 const fn shape<R, O, S, Sh>(_: O, _: S, _: Sh) -> Shape<R, O::Inner, O::Error>
