@@ -245,7 +245,8 @@ impl Engine {
     /// Ends what is cached of these rows, after a write that did not go through pie: another program's, a migration's.
     ///
     /// Only the ids are known, and not what the rows held before. So beside the rows themselves and all lists and counts that depend on the
-    /// whole table, everything goes that was found by unique columns, and every list on an index, where the model has such.
+    /// whole table, every single row of the model goes where it has unique columns, and every list on an index where it has indexes. Models
+    /// that it [touches](derive@crate::Model#touches) are left as they are.
     /// When it returned, no read that starts later is answered with what was cached before, whatever was in flight.
     ///
     /// # Errors
