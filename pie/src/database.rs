@@ -4,6 +4,7 @@
 //! for others.
 
 pub(crate) mod counted;
+pub(crate) mod options;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sql;
 #[cfg(feature = "sqlite")]
@@ -13,6 +14,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use options::{Isolation, TxOptions};
 #[cfg(feature = "sqlite")]
 pub use sqlite::Sqlite;
 
@@ -99,6 +101,9 @@ impl Cascade {
 }
 
 /// Runs plans: on a connection of the pool, or in a transaction.
+///
+/// Equality of values is bytewise: `=` and `IN` of a plan hold for texts of the same bytes alone, whatever collation the table was made
+/// with. What is invalidated is found by these values.
 pub trait Session: Send {
     /// Runs a read; the rows have the columns that the plan [asks](crate::plan::Ask) for.
     ///
@@ -163,12 +168,21 @@ pub trait Database: fmt::Debug + Send + Sync + 'static {
     /// Something that runs plans, each for itself. Does not wait; connections are taken when a plan runs.
     fn session(&self) -> Box<dyn Session>;
 
-    /// Begins a transaction that sees every commit before it, and in which what was read stays as it was read until the
-    /// end: the write path reads old values in it.
+    /// Begins a transaction that sees every commit before it, kept apart from others as much as is asked for, or more. Unless it
+    /// is read-only, rows that were read by a plan [for update](ReadPlan::for_update) stay as they were read until it ends: the write path
+    /// reads old values so.
     ///
     /// # Errors
     /// No connection was free in time, or the database is busy or not reachable.
-    fn begin(&self) -> BoxFuture<'_, Result<Box<dyn Transaction>>>;
+    fn begin(&self, options: TxOptions) -> BoxFuture<'_, Result<Box<dyn Transaction>>>;
+
+    /// Looks whether the database can be cached, when the engine is built: its connections must not be set to `READ UNCOMMITTED`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidConfig`] when it cannot, and what a database that cannot be reached says.
+    fn check(&self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
 
     /// Creates a table with its constraints and indexes unless it exists.
     ///

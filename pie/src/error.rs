@@ -47,8 +47,11 @@ pub enum ErrorKind {
     Connection,
     /// No connection of the pool became free in time.
     PoolTimeout,
-    /// The database is locked by another writer, or refused the transaction; trying again may help.
+    /// The database is locked by another writer; trying again may help.
     Busy,
+    /// The transaction cannot be put into an order with others that ran meanwhile, or met one in a deadlock: nothing of it was done, and
+    /// running all of it again may help. [`Engine::transaction`](crate::Engine::transaction) does.
+    SerializationFailure,
     /// Any other refusal by the database.
     Database,
     /// A loader of the program's own failed; what it failed with is the source.
@@ -90,6 +93,7 @@ impl ErrorKind {
             Self::Connection => "connection failed",
             Self::PoolTimeout => "pool timed out",
             Self::Busy => "database busy",
+            Self::SerializationFailure => "serialization failure",
             Self::Database => "database error",
             Self::Load => "load failed",
             Self::LoadTimeout => "load timed out",
@@ -253,11 +257,12 @@ impl Error {
         self.0.kind == ErrorKind::UniqueViolation
     }
 
-    /// Whether the same call may succeed when it is made again: the database was busy or slow, or no
-    /// connection was free.
+    /// Whether the same call may succeed when it is made again: the database was busy or slow, or no connection was free. After a
+    /// [serialization failure](ErrorKind::SerializationFailure) the whole transaction has to be made again.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(self.0.kind, ErrorKind::Busy | ErrorKind::PoolTimeout | ErrorKind::LoadTimeout)
+        use ErrorKind::{Busy, LoadTimeout, PoolTimeout, SerializationFailure};
+        matches!(self.0.kind, Busy | SerializationFailure | PoolTimeout | LoadTimeout)
     }
 }
 

@@ -26,6 +26,7 @@ mod task;
 pub mod testing;
 
 pub use clock::ManualClock;
+pub use database::{Isolation, TxOptions};
 pub use engine::{
     CacheConfig, DatabaseSettings, Engine, EngineBuilder, OnDetached, OnLayerDown, Settings, Tables, Tx,
     UndeclaredCascade, Warm, WarmedQuery, Warmup, WarmupOutcome, WarmupProgress, WarmupReport,

@@ -1,5 +1,5 @@
 //! Mistakes on purpose: switches in the shipped code, present in the crate's own tests alone, that the model check has to
-//! find (`cache/model_check.rs`). Outside of those tests `mistake!(…)` is the constant `false`.
+//! find (`model_check.rs`), and those of the write path that the property test has to find (`property_check.rs`). Outside of those tests `mistake!(…)` is the constant `false`.
 
 /// Small mistakes, each of which breaks a guarantee of the fence.
 #[cfg(test)]
@@ -35,6 +35,24 @@ pub(crate) enum Mistake {
     TagFoldedAway,
     /// A hit of a lower layer is written to the upper ones under the versions of then.
     BackfillWithoutSnapshot,
+    /// The old values of an updated row are not invalidated.
+    ForgetsOld,
+    /// The new values of an updated row are not invalidated.
+    ForgetsNew,
+    /// An insert does not end "no such row".
+    ForgetsNegatives,
+    /// Indexes with a `NULL` in them are left out.
+    ForgetsNull,
+    /// The new values are those that the program gave, not those that the database has.
+    NewFromProgram,
+    /// An update by filter changes rows that were not locked.
+    BeyondLocked,
+    /// An upsert that found no old row is taken for an insert.
+    UpsertAssumesInsert,
+    /// A savepoint that is undone takes what was invalidated before it along.
+    SavepointForgetsOuter,
+    /// A write of too many rows ends the names of the first alone.
+    FirstRowsOnly,
 }
 
 #[cfg(test)]

@@ -91,11 +91,15 @@ pub struct ReadPlan {
     pub limit: Option<u64>,
     /// How many rows to leave out first, for [`Ask::Rows`].
     pub offset: Option<u64>,
+    /// Whether the rows are locked until the transaction ends (`SELECT … FOR UPDATE`), as they are before a write changes them. SQLite
+    /// locks the whole database when the transaction begins.
+    pub for_update: bool,
 }
 
 impl ReadPlan {
     pub(crate) fn rows(schema: &'static Schema, filter: Option<Condition>) -> Self {
-        Self { schema, ask: Ask::Rows, filter, order: SmallVec::new(), limit: None, offset: None }
+        let (order, limit, offset) = (SmallVec::new(), None, None);
+        Self { schema, ask: Ask::Rows, filter, order, limit, offset, for_update: false }
     }
 }
 
@@ -112,7 +116,7 @@ pub enum WritePlan {
         /// Their values, row by row.
         rows: Vec<Vec<Datum<'static>>>,
     },
-    /// Insert a row, or update the one with the same values in the columns of a unique constraint.
+    /// Insert a row, or update the one with the same values in the columns of a unique constraint. The row comes back.
     Upsert {
         /// The table.
         schema: &'static Schema,
@@ -122,6 +126,8 @@ pub enum WritePlan {
         row: Vec<Datum<'static>>,
         /// The unique constraint.
         on: &'static Index,
+        /// Whether a row that is there already is updated; else it is left as it is, and no row comes back.
+        update: bool,
     },
     /// Set columns of some rows.
     Update {

@@ -10,7 +10,7 @@ use pie::cache::BoxFuture;
 use pie::database::{Database, RawRows, RawStatement, Row, Session, Sqlite, Transaction, Written};
 use pie::model::Schema;
 use pie::plan::{ReadPlan, WritePlan};
-use pie::{Error, ErrorKind};
+use pie::{Error, ErrorKind, TxOptions};
 use tokio::sync::Semaphore;
 
 /// What the hand does.
@@ -193,8 +193,8 @@ impl Database for Gated {
         Box::new(GatedSession(self.inner.session(), Arc::clone(&self.gate)))
     }
 
-    fn begin(&self) -> BoxFuture<'_, pie::Result<Box<dyn Transaction>>> {
-        self.inner.begin()
+    fn begin(&self, options: TxOptions) -> BoxFuture<'_, pie::Result<Box<dyn Transaction>>> {
+        self.inner.begin(options)
     }
 
     fn create_table(&self, schema: &'static Schema) -> BoxFuture<'_, pie::Result<()>> {

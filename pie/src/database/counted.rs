@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Cascade, Database, RawRows, RawStatement, Row, Savepoint, Session, Transaction, Written};
+use super::{
+    Cascade, Database, RawRows, RawStatement, Row, Savepoint, Session, Transaction, TxOptions, Written,
+};
 use crate::cache::BoxFuture;
 use crate::error::Result;
 use crate::model::Schema;
@@ -76,11 +78,15 @@ impl Database for Counted {
         Box::new(CountedSession(Arc::clone(&self.statements), self.inner.session()))
     }
 
-    fn begin(&self) -> BoxFuture<'_, Result<Box<dyn Transaction>>> {
+    fn begin(&self, options: TxOptions) -> BoxFuture<'_, Result<Box<dyn Transaction>>> {
         Box::pin(async move {
-            let inner = self.inner.begin().await?;
+            let inner = self.inner.begin(options).await?;
             Ok(Box::new(CountedSession(Arc::clone(&self.statements), inner)) as Box<dyn Transaction>)
         })
+    }
+
+    fn check(&self) -> BoxFuture<'_, Result<()>> {
+        self.inner.check()
     }
 
     fn create_table(&self, schema: &'static Schema) -> BoxFuture<'_, Result<()>> {

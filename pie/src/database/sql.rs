@@ -285,7 +285,7 @@ pub(crate) fn write(plan: &WritePlan) -> Result<(Statement, bool)> {
             insert.returning(returning(schema));
             (insert.build(SqliteQueryBuilder), true)
         }
-        WritePlan::Upsert { schema, columns, row, on } => {
+        WritePlan::Upsert { schema, columns, row, on, update } => {
             let mut insert = insert_into(schema, columns)?;
             insert.values(row_values(schema, columns, row)?).map_err(|_| shape(schema))?;
             let target: Vec<Name> = on.columns.iter().map(|at| column(schema, *at)).collect::<Result<_>>()?;
@@ -295,8 +295,12 @@ pub(crate) fn write(plan: &WritePlan) -> Result<(Statement, bool)> {
                 .map(|at| column(schema, *at))
                 .collect::<Result<_>>()?;
             let mut conflict = OnConflict::columns(target.iter().copied());
-            // With nothing else to set, setting the key to itself makes RETURNING give the row.
-            conflict.update_columns(if set.is_empty() { target } else { set });
+            if *update {
+                // With nothing else to set, setting the key to itself makes RETURNING give the row.
+                conflict.update_columns(if set.is_empty() { target } else { set });
+            } else {
+                conflict.do_nothing();
+            }
             insert.on_conflict(conflict);
             insert.returning(returning(schema));
             (insert.build(SqliteQueryBuilder), true)
@@ -475,6 +479,7 @@ mod tests {
             columns: &[1, 2],
             row: vec![Datum::Text("a".into()), Datum::Null],
             on: &SCHEMA.uniques[0],
+            update: true,
         };
         let ((text, _), rows) = write(&plan).expect("builds");
         assert!(rows);

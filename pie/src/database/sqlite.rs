@@ -11,9 +11,11 @@ use sqlx::sqlite::{
 };
 use sqlx::{Arguments, AssertSqlSafe, Column, Executor, Row as _, SqlitePool, TypeInfo, ValueRef};
 
+use super::options::read_uncommitted;
 use super::sql::{self, Statement};
 use super::{
-    Cascade, Database, DatabaseOptions, RawRows, RawStatement, Row, Savepoint, Session, Transaction, Written,
+    Cascade, Database, DatabaseOptions, RawRows, RawStatement, Row, Savepoint, Session, Transaction,
+    TxOptions, Written,
 };
 use crate::cache::BoxFuture;
 use crate::error::{Error, ErrorKind, Result};
@@ -133,6 +135,11 @@ fn refused(message: &str, code: i32) -> Error {
         275 => Error::new(ErrorKind::CheckViolation, "a check constraint refused the write"),
         1299 => Error::new(ErrorKind::NullValue, "a NULL in a column that has no room for it")
             .with_column(columns(message)),
+        // SQLITE_BUSY_SNAPSHOT.
+        517 => Error::new(
+            ErrorKind::SerializationFailure,
+            "another transaction changed what this one had read: begin it again",
+        ),
         code if matches!(code & 0xff, 5 | 6) => {
             Error::new(ErrorKind::Busy, "the database is locked by another writer")
         }
@@ -330,11 +337,24 @@ impl Database for Sqlite {
         Box::new(Pooled(self.pool.clone()))
     }
 
-    fn begin(&self) -> BoxFuture<'_, Result<Box<dyn Transaction>>> {
+    fn begin(&self, options: TxOptions) -> BoxFuture<'_, Result<Box<dyn Transaction>>> {
+        // Takes the write lock at once: what is read from here on cannot be changed by anybody else. A transaction that only reads
+        // sees one state of the database from its first statement on, and keeps no writer waiting. Both are serializable.
+        let begin = if options.read_only { "BEGIN DEFERRED" } else { "BEGIN IMMEDIATE" };
         Box::pin(async move {
-            // Takes the write lock at once: what is read from here on cannot be changed by anybody else.
-            let open = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failure)?;
+            let open = self.pool.begin_with(begin).await.map_err(failure)?;
             Ok(Box::new(Open(open)) as Box<dyn Transaction>)
+        })
+    }
+
+    fn check(&self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            // Means something only where connections share a cache; then they read what others have not committed.
+            let uncommitted: i64 = sqlx::query_scalar("PRAGMA read_uncommitted")
+                .fetch_one(&self.pool)
+                .await
+                .map_err(|error| failure(error).with_query("build"))?;
+            if uncommitted == 0 { Ok(()) } else { Err(read_uncommitted()) }
         })
     }
 
@@ -351,10 +371,14 @@ impl Database for Sqlite {
     }
 
     fn cascades(&self) -> BoxFuture<'_, Result<Vec<Cascade>>> {
-        const KEYS: &str = "SELECT f.\"table\", m.name, f.on_delete, f.on_update FROM sqlite_master m \
-             JOIN pragma_foreign_key_list(m.name) f WHERE m.type = 'table' ORDER BY 1, 2";
-        const TRIGGERS: &str =
-            "SELECT tbl_name, name FROM sqlite_master WHERE type = 'trigger' ORDER BY 1, 2";
+        // Names of tables have no letter case in SQLite; that of the table itself counts.
+        const KEYS: &str = "SELECT COALESCE(t.name, f.\"table\"), m.name, f.on_delete, f.on_update FROM sqlite_master m \
+             JOIN pragma_foreign_key_list(m.name) f \
+             LEFT JOIN sqlite_master t ON t.type = 'table' AND t.name = f.\"table\" COLLATE NOCASE \
+             WHERE m.type = 'table' ORDER BY 1, 2";
+        const TRIGGERS: &str = "SELECT COALESCE(t.name, m.tbl_name), m.name FROM sqlite_master m \
+             LEFT JOIN sqlite_master t ON t.type = 'table' AND t.name = m.tbl_name COLLATE NOCASE \
+             WHERE m.type = 'trigger' ORDER BY 1, 2";
         Box::pin(async move {
             let failed = |error| failure(error).with_query("cascades");
             let keys: Vec<(String, String, String, String)> =

@@ -175,7 +175,7 @@ impl EngineBuilder {
     /// Opens the database and makes the engine.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidConfig`] for settings that cannot work, [`ErrorKind::Connection`] for a database that cannot be
+    /// [`ErrorKind::InvalidConfig`] for settings that cannot work and for a database whose connections are set to `READ UNCOMMITTED`, [`ErrorKind::Connection`] for a database that cannot be
     /// opened, or a Redis that cannot be reached after `require_redis()`.
     pub async fn build(mut self) -> Result<Engine> {
         if let Some(mistake) = self.mistake {
@@ -214,6 +214,7 @@ impl EngineBuilder {
             connect_later(&chain, shared);
         }
         let database = open(self.options).await?;
+        database.check().await?;
         let engine = Engine::new(database, chain, self.config);
         if !self.models.is_empty() {
             engine.warn_of_cascades(&self.models).await;

@@ -1,6 +1,6 @@
 //! Transactions: reads past the cache, invalidations at commit.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
 use super::Engine;
-use super::write::{Touched, in_task, perform};
+use super::write::{Touched, in_parts, in_task, perform, surely_refused};
 use crate::cache::stamps::StampName;
-use crate::database::{RawRows, RawStatement, Savepoint, Transaction, Written};
+use crate::database::{RawRows, RawStatement, Savepoint, Transaction, TxOptions, Written};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::WritePlan;
 use crate::query::Target;
@@ -44,6 +44,7 @@ use crate::query::raw::Sql;
 pub struct Tx {
     engine: Engine,
     shared: Arc<Shared>,
+    read_only: bool,
     /// How deep it is: 0 for the transaction itself, 1 for a savepoint in it, and so on.
     depth: usize,
     /// Which of the savepoints that were ever this deep it is.
@@ -71,9 +72,48 @@ struct Levels {
 #[derive(Default)]
 struct Level {
     serial: u64,
-    touched: BTreeSet<StampName>,
+    touched: Gathered,
     /// Nobody holds it any more: it is undone before anything else is done.
     dropped: bool,
+}
+
+/// What a transaction invalidates when it is committed. Of a model with very many names everything, so that a long transaction needs no
+/// more memory, and no more of Redis, than a short one.
+#[derive(Default)]
+struct Gathered {
+    names: BTreeSet<StampName>,
+    /// How many names were gathered, by model.
+    counts: BTreeMap<&'static str, usize>,
+}
+
+impl Gathered {
+    /// Of a model with more names than this everything goes.
+    const MOST: usize = 10_000;
+
+    fn add(
+        &mut self,
+        model: &'static str,
+        names: Vec<StampName>,
+        everything: impl FnOnce() -> Vec<StampName>,
+    ) {
+        let count = self.counts.entry(model).or_default();
+        if *count > Self::MOST {
+            return;
+        }
+        *count += names.len();
+        if *count > Self::MOST {
+            self.names.extend(everything());
+        } else {
+            self.names.extend(names);
+        }
+    }
+
+    fn extend(&mut self, other: Self) {
+        self.names.extend(other.names);
+        for (model, count) in other.counts {
+            *self.counts.entry(model).or_default() += count;
+        }
+    }
 }
 
 /// What nobody ended is undone: a savepoint before the transaction is used again, the transaction when its last query is through.
@@ -101,6 +141,14 @@ impl fmt::Debug for Tx {
 
 fn finished() -> Error {
     Error::new(ErrorKind::TransactionFinished, "the transaction was committed or rolled back already")
+}
+
+/// What a write says in a transaction that only reads.
+pub(crate) fn read_only() -> Error {
+    Error::new(
+        ErrorKind::InvalidQuery,
+        "the transaction only reads: begin it without `read_only()`, or write through another",
+    )
 }
 
 fn savepoint_open() -> Error {
@@ -159,16 +207,22 @@ impl DerefMut for Held {
 }
 
 impl Tx {
-    pub(crate) fn new(engine: Engine, transaction: Box<dyn Transaction>) -> Self {
+    pub(crate) fn new(engine: Engine, transaction: Box<dyn Transaction>, options: TxOptions) -> Self {
         let connection = Arc::new(AsyncMutex::new(Some(transaction)));
         let levels = Mutex::new(Levels { open: vec![Level::default()], count: 0 });
-        Self { engine, shared: Arc::new(Shared { connection, levels }), depth: 0, serial: 0, owner: true }
+        let (shared, read_only) = (Arc::new(Shared { connection, levels }), options.read_only);
+        Self { engine, shared, read_only, depth: 0, serial: 0, owner: true }
     }
 
     /// A second handle on the same transaction or savepoint, which ends nothing when it is dropped.
     pub(crate) fn share(&self) -> Self {
         let (engine, shared) = (self.engine.clone(), Arc::clone(&self.shared));
-        Self { engine, shared, depth: self.depth, serial: self.serial, owner: false }
+        let (read_only, depth, serial) = (self.read_only, self.depth, self.serial);
+        Self { engine, shared, read_only, depth, serial, owner: false }
+    }
+
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.read_only
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -227,7 +281,7 @@ impl Tx {
             drop(levels);
             // Made here, so that a caller who went away meanwhile leaves one that is dropped.
             let (engine, shared) = (tx.engine.clone(), Arc::clone(&tx.shared));
-            Ok(Self { engine, shared, depth, serial, owner: true })
+            Ok(Self { engine, shared, read_only: tx.read_only, depth, serial, owner: true })
         })
         .await
     }
@@ -239,8 +293,8 @@ impl Tx {
     ///
     /// # Errors
     /// [`ErrorKind::TransactionFinished`] when it is over already; [`ErrorKind::InvalidQuery`] while a savepoint of it is open: then it is
-    /// rolled back; else what the database said. When its answer was lost, nobody knows whether the writes are permanent: what they
-    /// touched is invalidated all the same.
+    /// rolled back; else what the database said. When it surely refused (a constraint, a serialization failure, a lock) nothing is
+    /// invalidated. When its answer was lost, nobody knows whether the writes are permanent: what they touched is invalidated all the same.
     pub async fn commit(self) -> Result<()> {
         let running = self.engine.chain().tasks.start();
         in_task(async move {
@@ -269,9 +323,13 @@ impl Tx {
             }
             let Some(transaction) = held.0.take() else { return Err(finished()) };
             let result = transaction.commit().await;
-            let touched: Vec<StampName> =
-                self.levels().open.drain(..).flat_map(|level| level.touched).collect();
-            self.engine.chain().invalidate_here(&touched).await;
+            let mut touched = Vec::new();
+            for level in self.levels().open.drain(..) {
+                touched.extend(level.touched.names);
+            }
+            if !result.as_ref().is_err_and(surely_refused) {
+                self.engine.chain().invalidate_here(&touched).await;
+            }
             drop(running);
             result
         })
@@ -292,7 +350,11 @@ impl Tx {
             let mut held = Held::new(&self).await?;
             let result = held.savepoint(Savepoint::Undo(number(self.depth))).await;
             if result.is_ok() {
-                self.levels().open.pop();
+                let mut levels = self.levels();
+                levels.open.pop();
+                if mistake!(SavepointForgetsOuter) {
+                    levels.open.iter_mut().for_each(|level| level.touched = Gathered::default());
+                }
             }
             result
         })
@@ -326,9 +388,13 @@ impl Tx {
     }
 
     /// Adds to what is invalidated at commit.
-    pub(crate) fn touch(&self, names: impl IntoIterator<Item = StampName>) {
+    pub(crate) fn touch_names(&self, names: Vec<StampName>) {
+        self.touch(|all| all.names.extend(names));
+    }
+
+    fn touch(&self, add: impl FnOnce(&mut Gathered)) {
         if let Some(level) = self.levels().open.get_mut(self.depth) {
-            level.touched.extend(names);
+            add(&mut level.touched);
         }
     }
 
@@ -338,18 +404,29 @@ impl Tx {
     }
 
     pub(crate) async fn write(&self, plan: WritePlan) -> Result<Written> {
+        if self.read_only {
+            return Err(read_only());
+        }
         let tx = self.share();
         in_task(async move {
             let schema = plan.schema();
             let mut held = Held::new(&tx).await?;
             let max_values = tx.engine.database().max_values();
+            let in_parts = in_parts(&plan, max_values);
             let (result, touched) = match perform(&mut *held, plan, max_values).await {
                 Ok((written, touched)) => (Ok(written), touched),
+                // A statement that a constraint refuses has done nothing.
+                Err(error) if surely_refused(&error) && !in_parts => (Err(error), Touched::nothing()),
                 // A part of it may have been done, and may still be committed.
                 Err(error) => (Err(error), Touched::Families),
             };
             // Before the connection is free again: a commit that follows has it all.
-            tx.touch(touched.stamps(&tx.engine, schema));
+            let engine = &tx.engine;
+            tx.touch(|all| {
+                all.add(schema.model, touched.stamps(engine, schema), || {
+                    Touched::Families.stamps(engine, schema)
+                });
+            });
             drop(held);
             result
         })
@@ -360,7 +437,7 @@ impl Tx {
         let tx = self.share();
         in_task(async move {
             let mut held = Held::new(&tx).await?;
-            tx.touch(touched);
+            tx.touch_names(touched);
             held.raw(&statement).await
         })
         .await

@@ -12,7 +12,7 @@ use tracing::Instrument;
 use super::Engine;
 use super::read::id_condition;
 use crate::cache::stamps::StampName;
-use crate::database::{Row, Session, Written};
+use crate::database::{Row, Session, TxOptions, Written};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Datum, Schema};
 use crate::plan::filter::{Comparison, Condition};
@@ -33,7 +33,7 @@ pub(crate) enum Touched {
 }
 
 impl Touched {
-    fn nothing() -> Self {
+    pub(super) fn nothing() -> Self {
         Self::Names(BTreeSet::new())
     }
 
@@ -45,6 +45,9 @@ impl Touched {
             let keys = key_columns(schema);
             let Ok(values) = canonical_row(schema, &keys, row) else { return Self::Families };
             if count >= MAX_ROWS {
+                if mistake!(FirstRowsOnly) {
+                    break;
+                }
                 return Self::Families;
             }
             let mut found = Vec::new();
@@ -145,16 +148,29 @@ fn is_one_row(schema: &'static Schema, filter: Option<&Condition>) -> bool {
 
 /// Whether a write needs a transaction of its own: it is more than one statement.
 fn needs_transaction(plan: &WritePlan, max_values: usize) -> bool {
-    let parts = match plan {
+    in_parts(plan, max_values) || needs_old(plan)
+}
+
+/// Whether a write changes rows in several statements, of which one can fail after others.
+pub(super) fn in_parts(plan: &WritePlan, max_values: usize) -> bool {
+    match plan {
         WritePlan::Insert { columns, rows, .. } => rows.len() > rows_per_statement(columns, max_values),
         _ => false,
-    };
-    parts || needs_old(plan)
+    }
 }
 
 fn rows_per_statement(columns: &[usize], max_values: usize) -> usize {
     // SQLite also limits the number of rows of one VALUES by its parser's stack; 500 is far below.
     if columns.is_empty() { 1 } else { (max_values / columns.len()).clamp(1, 500) }
+}
+
+/// Whether an error of a commit says that nothing was committed.
+pub(super) fn surely_refused(error: &Error) -> bool {
+    use ErrorKind::{Busy, CheckViolation, ForeignKeyViolation, SerializationFailure, UniqueViolation};
+    matches!(
+        error.kind(),
+        Busy | CheckViolation | ForeignKeyViolation | SerializationFailure | UniqueViolation
+    )
 }
 
 /// Whether an error leaves open what the database did.
@@ -181,54 +197,100 @@ pub(crate) async fn perform(
             }
         };
     }
-    let filter = match &plan {
-        WritePlan::Upsert { columns, row, on, .. } => Some(
-            Condition::All(
-                on.columns
-                    .iter()
-                    .map(|at| {
-                        let value =
-                            columns.iter().position(|column| column == at).and_then(|place| row.get(place));
-                        Condition::Compare(*at, Comparison::Eq, value.cloned().unwrap_or(Datum::Null))
-                    })
-                    .collect(),
-            )
-            .normal(),
-        ),
-        WritePlan::Update { filter, .. } | WritePlan::Delete { filter, .. } => filter.clone(),
-        WritePlan::Insert { .. } => None,
+    let (filter, only) = match plan {
+        WritePlan::Upsert { .. } => return upsert(session, plan).await,
+        WritePlan::Update { ref filter, .. } | WritePlan::Delete { ref filter, .. } => (filter.clone(), plan),
+        WritePlan::Insert { .. } => (None, plan),
     };
-    let mut old = ReadPlan::rows(schema, filter);
-    old.limit = Some(MAX_ROWS as u64 + 1);
-    let old = session.read(&old).await?;
-    let upsert = matches!(plan, WritePlan::Upsert { .. });
-    if old.is_empty() && !upsert {
+    let old = locked_rows(session, schema, filter).await?;
+    if old.is_empty() {
         return Ok((Written::default(), Touched::nothing()));
     }
-    let too_many = old.len() > MAX_ROWS;
-    let plan = if too_many { without_rows(plan) } else { narrowed(plan, schema, &old) };
-    let written = session.write(&plan).await?;
-    let touched = if too_many {
-        Touched::Families
-    } else {
-        // A deleted row has no new values: those that come back are the old ones once more.
-        Touched::rows(schema, old.iter().chain(&written.rows))
-    };
+    if old.len() > MAX_ROWS {
+        return Ok((session.write(&without_rows(only)).await?, Touched::Families));
+    }
+    let written = session.write(&narrowed(only, schema, &old)).await?;
+    // A deleted row has no new values: those that come back are the old ones once more.
+    let touched = Touched::rows(schema, old_rows(&old).iter().chain(new_rows(&written.rows)));
     Ok((written, touched))
+}
+
+/// Reads the rows that a write is about to change, and locks them until the transaction ends; one more than are told apart.
+async fn locked_rows(
+    session: &mut (dyn Session + '_),
+    schema: &'static Schema,
+    filter: Option<Condition>,
+) -> Result<Vec<Row>> {
+    let mut plan = ReadPlan::rows(schema, filter);
+    plan.limit = Some(MAX_ROWS as u64 + 1);
+    plan.for_update = true;
+    session.read(&plan).await
+}
+
+/// Inserts a row or updates the one that is there, and knows which of both it was.
+async fn upsert(session: &mut (dyn Session + '_), plan: WritePlan) -> Result<(Written, Touched)> {
+    let WritePlan::Upsert { schema, columns, row, on, .. } = plan else {
+        return Err(Error::new(ErrorKind::InvalidQuery, "another write than an upsert"));
+    };
+    let value = |column: &usize| {
+        let given = columns.iter().position(|given| given == column).and_then(|place| row.get(place));
+        given.cloned().unwrap_or(Datum::Null)
+    };
+    let key: Vec<(usize, Datum<'static>)> =
+        on.columns.iter().map(|column| (*column, value(column))).collect();
+    // `NULL` is in conflict with nothing.
+    let old = if key.iter().any(|(_, value)| value.is_null()) {
+        Vec::new()
+    } else {
+        let equal = |(column, value)| Condition::Compare(column, Comparison::Eq, value);
+        let filter = Condition::All(key.into_iter().map(equal).collect()).normal();
+        locked_rows(session, schema, Some(filter)).await?
+    };
+    let upsert = |update| WritePlan::Upsert { schema, columns, row: row.clone(), on, update };
+    if old.is_empty() {
+        let inserted = session.write(&upsert(mistake!(UpsertAssumesInsert))).await?;
+        if !inserted.rows.is_empty() {
+            let touched = Touched::rows(schema, inserted.rows.iter());
+            return Ok((inserted, touched));
+        }
+        // A row that was not found is in the way: the constraint's equality is not ours, or it was committed meanwhile.
+        return Ok((session.write(&upsert(true)).await?, Touched::Families));
+    }
+    let written = session.write(&upsert(true)).await?;
+    let touched = Touched::rows(schema, old_rows(&old).iter().chain(new_rows(&written.rows)));
+    Ok((written, touched))
+}
+
+fn old_rows(rows: &[Row]) -> &[Row] {
+    if mistake!(ForgetsOld) { &[] } else { rows }
+}
+
+fn new_rows(rows: &[Row]) -> &[Row] {
+    if mistake!(ForgetsNew) { &[] } else { rows }
+}
+
+/// A row as the program gave it, and not as the database has it: for a mistake on purpose.
+fn as_given<'r>(schema: &Schema, columns: impl Iterator<Item = (usize, &'r Datum<'static>)>) -> Row {
+    let mut row: Row = vec![Datum::Null; schema.columns.len()];
+    for (at, value) in columns {
+        if let Some(slot) = row.get_mut(at) {
+            slot.clone_from(value);
+        }
+    }
+    row
 }
 
 /// The same write on exactly the rows that were read.
 fn narrowed(plan: WritePlan, schema: &'static Schema, old: &[Row]) -> WritePlan {
     let narrow = |filter: Option<Condition>| -> Option<Condition> {
-        // Several columns would nest too deeply for the parser; the lock that the transaction holds keeps the rows the same.
-        if schema.id.columns.len() != 1 {
+        if mistake!(BeyondLocked) {
             return filter;
         }
-        let ids: Option<Vec<Args<'_>>> = old
-            .iter()
-            .map(|row| canonical_values(schema, schema.id.columns, row).ok().map(Args::from_vec))
-            .collect();
-        let ids = id_condition(schema.id.columns, &ids?);
+        // As they are stored, whatever the fields make of it: it is these rows that are locked.
+        let id = |row: &Row| -> Args<'static> {
+            schema.id.columns.iter().map(|at| row.get(*at).cloned().unwrap_or(Datum::Null)).collect()
+        };
+        let ids = id_condition(schema.id.columns, &old.iter().map(id).collect::<Vec<_>>());
         Some(match filter {
             Some(filter) => Condition::All(vec![ids, filter]).normal(),
             None => ids,
@@ -236,10 +298,10 @@ fn narrowed(plan: WritePlan, schema: &'static Schema, old: &[Row]) -> WritePlan 
     };
     match plan {
         WritePlan::Update { schema, filter, set, returning } => {
-            WritePlan::Update { schema, filter: narrow(filter.clone()).or(filter), set, returning }
+            WritePlan::Update { schema, filter: narrow(filter), set, returning }
         }
         WritePlan::Delete { schema, filter, returning } => {
-            WritePlan::Delete { schema, filter: narrow(filter.clone()).or(filter), returning }
+            WritePlan::Delete { schema, filter: narrow(filter), returning }
         }
         other => other,
     }
@@ -264,6 +326,8 @@ async fn insert(
     max_values: usize,
 ) -> Result<(Written, Touched)> {
     let mut all = Written::default();
+    let given = |row: &Row| as_given(schema, columns.iter().copied().zip(row));
+    let given: Option<Vec<Row>> = mistake!(NewFromProgram).then(|| rows.iter().map(given).collect());
     let mut rows = rows.into_iter();
     loop {
         let part: Vec<Row> = rows.by_ref().take(rows_per_statement(columns, max_values)).collect();
@@ -274,7 +338,10 @@ async fn insert(
         all.affected += written.affected;
         all.rows.extend(written.rows);
     }
-    let touched = Touched::rows(schema, all.rows.iter());
+    let mut touched = Touched::rows(schema, given.as_ref().unwrap_or(&all.rows).iter());
+    if let (Touched::Names(names), true) = (&mut touched, mistake!(ForgetsNegatives)) {
+        names.retain(|name| !name.starts_with("k:"));
+    }
     Ok((all, touched))
 }
 
@@ -322,13 +389,19 @@ impl Engine {
     async fn run_statements(&self, plan: WritePlan) -> (Result<Written>, Touched) {
         let max_values = self.database().max_values();
         let outcome = if needs_transaction(&plan, max_values) {
-            let mut transaction = match self.database().begin().await {
+            let mut transaction = match self.database().begin(TxOptions::default()).await {
                 Ok(transaction) => transaction,
                 Err(error) => return (Err(error), Touched::nothing()),
             };
             match perform(&mut *transaction, plan, max_values).await {
-                // From here on nobody knows, until the database has said so: the names go in either case.
-                Ok((written, touched)) => return (transaction.commit().await.map(|()| written), touched),
+                Ok((written, touched)) => {
+                    return match transaction.commit().await {
+                        Ok(()) => (Ok(written), touched),
+                        Err(error) if surely_refused(&error) => (Err(error), Touched::nothing()),
+                        // Nobody knows: the names go as if it had been committed.
+                        Err(error) => (Err(error), touched),
+                    };
+                }
                 Err(error) => {
                     // Rolled back by the database if this cannot.
                     let _ = transaction.rollback().await;

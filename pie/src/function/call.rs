@@ -433,7 +433,7 @@ impl Invalidation {
                     _ => "n".to_owned(),
                 });
                 let names: Vec<String> = self.names.iter().cloned().chain(families).collect();
-                tx.touch(tx.engine().stamps(&names));
+                tx.touch_names(tx.engine().stamps(&names));
             }
             None => {}
         }

@@ -156,7 +156,9 @@ pub(crate) fn row_names(schema: &Schema, values: &[Datum<'_>], out: &mut Vec<Str
         out.extend(pick(index).map(|picked| key_name(index, &picked)));
     }
     for index in schema.indexes {
-        out.extend(pick(index).map(|picked| index_name(schema, index, &picked)));
+        let picked = pick(index)
+            .filter(|picked| !(mistake!(ForgetsNull) && picked.iter().any(|datum| datum.is_null())));
+        out.extend(picked.map(|picked| index_name(schema, index, &picked)));
     }
 }
 

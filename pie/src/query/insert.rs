@@ -109,7 +109,9 @@ impl<'a, M: Model> IntoFuture for InsertMany<'a, M> {
 
 /// Inserts a row, or updates the one with the same unique values: `Cached<M>`, as the database has it now.
 ///
-/// Two statements in a transaction: the old row is read under lock, because its values are invalidated as well.
+/// Two statements in a transaction: the old row is read under lock, because its values are invalidated as well. Where the unique
+/// constraint takes values for equal that differ in their bytes (a collation without letter case), three, and everything cached of the
+/// model is invalidated when such a row is updated.
 ///
 /// # Errors
 /// Awaiting it fails with [`ErrorKind::UniqueViolation`] when another unique constraint refuses the row, or when the
@@ -139,6 +141,7 @@ impl<'a, M: Model> IntoFuture for Upsert<'a, M> {
                 columns: <M::New as NewRow>::COLUMNS,
                 row: values(self.row)?,
                 on: self.index,
+                update: true,
             };
             let done = write(self.on, plan, "upsert").await?;
             written(done.rows.into_iter().next().ok_or_else(no_row)?)

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use super::Target;
 use crate::cache::BoxFuture;
 use crate::cache::stamps::StampName;
+use crate::database::options::{read_uncommitted, says_read_uncommitted};
 use crate::database::{RawRows, RawStatement};
+use crate::engine::tx::read_only;
 use crate::engine::write::in_task;
 use crate::engine::{Engine, Tables};
 use crate::error::{Error, ErrorKind, Result};
@@ -197,6 +199,9 @@ impl<'a> Sql<'a> {
     async fn run(self) -> Result<RawRows> {
         let engine = self.on.engine();
         engine.check_open()?;
+        if says_read_uncommitted(&self.text) {
+            return Err(read_uncommitted().with_query("sql"));
+        }
         let writes = self.touches.is_some() || may_write(&self.text);
         let statement = RawStatement::new(self.text, self.values);
         let touched: Vec<StampName> = match self.touches {
@@ -206,6 +211,7 @@ impl<'a> Sql<'a> {
             None => Vec::new(),
         };
         let rows = match self.on {
+            Target::Tx(tx) if writes && tx.is_read_only() => Err(read_only()),
             Target::Tx(tx) => tx.raw(statement, touched).await,
             Target::Engine(engine) if !writes => engine.database().session().raw(&statement).await,
             Target::Engine(engine) => {

@@ -363,6 +363,7 @@ impl<'a> Spec<'a> {
             order: self.order.clone(),
             limit: self.limit,
             offset: self.offset,
+            for_update: false,
         };
         let bare = |ask: Ask, plan: &ReadPlan| ReadPlan {
             ask,
