@@ -20,6 +20,8 @@ pub mod model;
 mod model_check;
 pub mod plan;
 pub mod prelude;
+#[cfg(all(test, feature = "sqlite"))]
+mod property_check;
 pub mod query;
 mod task;
 #[cfg(feature = "testing")]

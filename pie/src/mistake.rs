@@ -51,8 +51,6 @@ pub(crate) enum Mistake {
     UpsertAssumesInsert,
     /// A savepoint that is undone takes what was invalidated before it along.
     SavepointForgetsOuter,
-    /// A write of too many rows ends the names of the first alone.
-    FirstRowsOnly,
 }
 
 #[cfg(test)]

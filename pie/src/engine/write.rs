@@ -45,9 +45,6 @@ impl Touched {
             let keys = key_columns(schema);
             let Ok(values) = canonical_row(schema, &keys, row) else { return Self::Families };
             if count >= MAX_ROWS {
-                if mistake!(FirstRowsOnly) {
-                    break;
-                }
                 return Self::Families;
             }
             let mut found = Vec::new();
