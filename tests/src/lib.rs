@@ -5,6 +5,7 @@ pub mod gated;
 pub mod log;
 pub mod proxy;
 pub mod redis_server;
+pub mod stepped;
 pub mod strict;
 
 use std::time::{Duration, Instant};
