@@ -37,16 +37,17 @@ impl Touched {
         Self::Names(BTreeSet::new())
     }
 
-    /// The names of rows with these values, and that of the table unless there are none.
-    fn rows<'r>(schema: &'static Schema, rows: impl Iterator<Item = &'r Row>) -> Self {
+    /// The names of rows with these values, before and after the write, and that of the table unless there are none.
+    fn rows(schema: &'static Schema, old: &[Row], new: &[Row]) -> Self {
+        if old.len().max(new.len()) > MAX_ROWS {
+            return Self::Families;
+        }
+        let old = if mistake!(ForgetsOld) { &[] } else { old };
         let mut names = BTreeSet::new();
-        for (count, row) in rows.enumerate() {
+        for row in old.iter().chain(new) {
             // Only canonical values have the names that readers use; a stored value that its field refuses has none.
             let keys = key_columns(schema);
             let Ok(values) = canonical_row(schema, &keys, row) else { return Self::Families };
-            if count >= MAX_ROWS {
-                return Self::Families;
-            }
             let mut found = Vec::new();
             depends::row_names(schema, &values, &mut found);
             names.extend(found);
@@ -189,7 +190,7 @@ pub(crate) async fn perform(
             }
             plan => {
                 let written = session.write(&plan).await?;
-                let touched = Touched::rows(schema, written.rows.iter());
+                let touched = Touched::rows(schema, &[], &written.rows);
                 Ok((written, touched))
             }
         };
@@ -208,7 +209,7 @@ pub(crate) async fn perform(
     }
     let written = session.write(&narrowed(only, schema, &old)).await?;
     // A deleted row has no new values: those that come back are the old ones once more.
-    let touched = Touched::rows(schema, old_rows(&old).iter().chain(new_rows(&written.rows)));
+    let touched = Touched::rows(schema, &old, new_rows(&written.rows));
     Ok((written, touched))
 }
 
@@ -247,19 +248,15 @@ async fn upsert(session: &mut (dyn Session + '_), plan: WritePlan) -> Result<(Wr
     if old.is_empty() {
         let inserted = session.write(&upsert(mistake!(UpsertAssumesInsert))).await?;
         if !inserted.rows.is_empty() {
-            let touched = Touched::rows(schema, inserted.rows.iter());
+            let touched = Touched::rows(schema, &[], &inserted.rows);
             return Ok((inserted, touched));
         }
         // A row that was not found is in the way: the constraint's equality is not ours, or it was committed meanwhile.
         return Ok((session.write(&upsert(true)).await?, Touched::Families));
     }
     let written = session.write(&upsert(true)).await?;
-    let touched = Touched::rows(schema, old_rows(&old).iter().chain(new_rows(&written.rows)));
+    let touched = Touched::rows(schema, &old, new_rows(&written.rows));
     Ok((written, touched))
-}
-
-fn old_rows(rows: &[Row]) -> &[Row] {
-    if mistake!(ForgetsOld) { &[] } else { rows }
 }
 
 fn new_rows(rows: &[Row]) -> &[Row] {
@@ -335,7 +332,7 @@ async fn insert(
         all.affected += written.affected;
         all.rows.extend(written.rows);
     }
-    let mut touched = Touched::rows(schema, given.as_ref().unwrap_or(&all.rows).iter());
+    let mut touched = Touched::rows(schema, &[], given.as_ref().unwrap_or(&all.rows));
     if let (Touched::Names(names), true) = (&mut touched, mistake!(ForgetsNegatives)) {
         names.retain(|name| !name.starts_with("k:"));
     }
