@@ -292,6 +292,7 @@ fn search(
     place: Place,
     steps: u64,
     counts: &Counts,
+    shrinks: u32,
 ) -> std::result::Result<(), String> {
     let word = any::<u64>().no_shrink();
     let strategy = ((0..MODELS).no_shrink(), prop::collection::vec(word, 1..300));
@@ -302,7 +303,7 @@ fn search(
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
         let config =
-            Config { cases: 1, failure_persistence: None, max_shrink_iters: 400, ..Config::default() };
+            Config { cases: 1, failure_persistence: None, max_shrink_iters: shrinks, ..Config::default() };
         let outcome = TestRunner::new_with_rng(config, rng).run(&strategy, |program| {
             match block(run_program(&program, place, counts)) {
                 Ok(None) => Ok(()),
@@ -331,7 +332,7 @@ fn check(what: &str, place: Place, steps: u64) -> Counts {
     println!("{what}: PIE_PROPERTY_SEED={seed}");
     let counts = Counts::default();
     std::thread::scope(|scope| {
-        let search = |seed| search(seed, 2, place, steps, &counts);
+        let search = |seed| search(seed, 2, place, steps, &counts, 400);
         let threads = [seed, seed + 1].map(|seed| scope.spawn(move || search(seed)));
         for thread in threads {
             if let Err(wrong) = thread.join().expect("no panic") {
@@ -360,12 +361,13 @@ fn cached_answers_are_the_uncached_ones() {
 }
 
 #[test]
+#[allow(clippy::print_stdout, reason = "how soon each is found tells how much the test sees")]
 fn each_mistake_of_the_write_path_is_found() {
     use Mistake::{
         BeyondLocked, ForgetsNegatives, ForgetsNew, ForgetsNull, ForgetsOld, NewFromProgram,
         SavepointForgetsOuter, UpsertAssumesInsert,
     };
-    let mut unfound = Vec::new();
+    let (mut unfound, mut found_after) = (Vec::new(), Vec::new());
     for mistake in [
         ForgetsOld,
         ForgetsNew,
@@ -378,11 +380,14 @@ fn each_mistake_of_the_write_path_is_found() {
     ] {
         mistake::make(Some(mistake));
         let counts = Counts::default();
-        if search(1, 1, Place::Alone, steps(), &counts).is_ok() {
+        // No need to make them smaller.
+        if search(1, 1, Place::Alone, steps(), &counts, 0).is_ok() {
             unfound.push(mistake);
         }
+        found_after.push((mistake, Counts::get(&counts.steps)));
     }
     mistake::make(None);
+    println!("found after how many steps: {found_after:?}");
     assert!(unfound.is_empty(), "not found: {unfound:?}");
 }
 

@@ -163,6 +163,9 @@ impl std::error::Error for ValueError {}
 /// Implemented for all integers up to 64 bit, floats, `bool`, `String`, `Vec<u8>`, `uuid::Uuid`, `chrono::NaiveDate`,
 /// `NaiveTime`, `NaiveDateTime`, `DateTime<Utc>`, `serde_json::Value` and `Option` of each. Derive it for your own enums
 /// and newtypes with [`#[derive(Value)]`](derive@crate::Value).
+///
+/// A value has one form: what [`from_datum`](Self::from_datum) makes of what [`to_datum`](Self::to_datum) gives is the same value, with the
+/// same form again. A type that folds letters in only one of the two would be cached under one name and invalidated under another.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be stored in a column",
     label = "not a column type",

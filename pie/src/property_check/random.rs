@@ -153,7 +153,7 @@ impl Kind {
             let nanos = [0, 300, 1_000, 1_700, 999_999_999][at % 5];
             DateTime::from_timestamp(1_700_000_000 + int, nanos).unwrap_or_default()
         };
-        let datum = match self {
+        match self {
             Self::MaybeInt | Self::MaybeText | Self::MaybeFloat | Self::MaybeTimestamp | Self::MaybeBool
                 if rng.u8(..3) == 0 =>
             {
@@ -171,8 +171,7 @@ impl Kind {
                 .unwrap_or_default()
                 .to_datum()
                 .into_owned(),
-        };
-        datum
+        }
     }
 }
 
