@@ -19,7 +19,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
 use self::random::{Random, Randomly};
-use self::steps::{Question, Step, Values};
+use self::steps::{Question, Step, Unseen};
 use crate::cache::BoxFuture;
 use crate::cache::stamps::StampName;
 use crate::database::{
@@ -45,8 +45,8 @@ const FIRST: u32 = match option_env!("PIE_PROPERTY_MODELS") {
 /// How many questions are asked after each write.
 const QUESTIONS: usize = 14;
 
-/// The row that reads under lock do not see.
-type Hidden = Arc<Mutex<Option<Values>>>;
+/// What reads under lock do not see: nothing, or some rows.
+type Hidden = Arc<Mutex<Option<Unseen>>>;
 
 /// SQLite in memory, of which a locking read may miss a row, as under READ COMMITTED it misses one that is committed right after.
 #[derive(Debug, Clone)]
@@ -58,16 +58,13 @@ impl<S: Session + ?Sized> Session for HidingSession<S> {
     fn read<'a>(&'a mut self, plan: &'a ReadPlan) -> BoxFuture<'a, Result<Vec<Row>>> {
         Box::pin(async move {
             let mut rows = self.1.read(plan).await?;
-            let hidden = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            if let (true, Some(hidden)) = (plan.for_update, hidden) {
-                let columns = plan.schema.id.columns;
-                let id = |row: &Row| -> Option<Values> {
-                    columns
-                        .iter()
-                        .map(|at| (plan.schema.columns[*at].canonical)(row[*at].clone()).ok())
-                        .collect()
-                };
-                rows.retain(|row| id(row).as_ref() != Some(&hidden));
+            let hidden = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if plan.for_update {
+                match hidden {
+                    None => {}
+                    Some(Unseen::FirstRow) => drop(rows.drain(..rows.len().min(1))),
+                    Some(Unseen::AllRows) => rows.clear(),
+                }
             }
             Ok(rows)
         })
@@ -230,7 +227,7 @@ async fn compare<M: Randomly>(
 async fn run<M: Randomly>(words: &[u64], place: Place, counts: &Counts) -> Result<Option<String>> {
     let (hidden, engines) = engines(place).await?;
     engines[0].create_tables::<(M,)>().await?;
-    let hide = |row: Option<Values>| *hidden.lock().unwrap_or_else(PoisonError::into_inner) = row;
+    let hide = |unseen: Option<Unseen>| *hidden.lock().unwrap_or_else(PoisonError::into_inner) = unseen;
     let mut rng = Rng::with_seed(words.first().copied().unwrap_or_default());
     let mut questions: Vec<Question> = (0..QUESTIONS).map(|_| Question::draw::<M>(&mut rng)).collect();
     let mut wrong = None;

@@ -14,7 +14,7 @@ use super::read::id_condition;
 use crate::cache::stamps::StampName;
 use crate::database::{Row, Session, TxOptions, Written};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Datum, Schema};
+use crate::model::{ColumnDef, Datum, Schema};
 use crate::plan::filter::{Comparison, Condition};
 use crate::plan::{ReadPlan, WritePlan, depends};
 use crate::query::Target;
@@ -263,9 +263,10 @@ fn new_rows(rows: &[Row]) -> &[Row] {
     if mistake!(ForgetsNew) { &[] } else { rows }
 }
 
-/// A row as the program gave it, and not as the database has it: for a mistake on purpose.
+/// A row as the program gave it, and not as the database has it, with 0 for an id that the database counts up: for a mistake on purpose.
 fn as_given<'r>(schema: &Schema, columns: impl Iterator<Item = (usize, &'r Datum<'static>)>) -> Row {
-    let mut row: Row = vec![Datum::Null; schema.columns.len()];
+    let unset = |column: &ColumnDef| if column.auto { Datum::Int(0) } else { Datum::Null };
+    let mut row: Row = schema.columns.iter().map(unset).collect();
     for (at, value) in columns {
         if let Some(slot) = row.get_mut(at) {
             slot.clone_from(value);

@@ -502,11 +502,18 @@ pub(super) enum Part {
     Savepoint(Vec<Write>, End),
 }
 
+/// Rows that a read under lock does not see.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Unseen {
+    FirstRow,
+    AllRows,
+}
+
 #[derive(Debug, Clone)]
 pub(super) enum Step {
     Write(Write),
-    /// A write that does not see a row when it reads the old ones, as if that had been committed just then.
-    Unseen(Write, Values),
+    /// A write that does not see some rows when it reads the old ones, as if those had been committed just then.
+    Unseen(Write, Unseen),
     Transaction(Vec<Part>, End),
     /// Past pie, which is told afterwards: of the ids, or of all.
     Elsewhere(Write, bool),
@@ -516,7 +523,8 @@ impl Step {
     pub(super) fn draw<M: Randomly>(rng: &mut Rng) -> Self {
         match rng.u8(..16) {
             0..=9 => Self::Write(Write::draw::<M>(rng)),
-            10 | 11 => Self::Unseen(Write::draw::<M>(rng), values_of::<M>(M::SCHEMA.id.columns, rng)),
+            10 => Self::Unseen(Write::draw::<M>(rng), Unseen::FirstRow),
+            11 => Self::Unseen(Write::draw::<M>(rng), Unseen::AllRows),
             12..=14 => {
                 let part = |rng: &mut Rng| match rng.u8(..6) {
                     0 => Part::Read(Question::draw::<M>(rng)),
@@ -536,7 +544,7 @@ impl Step {
     pub(super) fn show(&self) -> String {
         match self {
             Self::Write(write) => write.show(),
-            Self::Unseen(write, id) => format!("{}, not seeing {}", write.show(), show(id)),
+            Self::Unseen(write, unseen) => format!("{}, not seeing {unseen:?}", write.show()),
             Self::Elsewhere(write, ids) => format!("elsewhere {}, told of ids: {ids}", write.show()),
             Self::Transaction(parts, end) => {
                 let part = |part: &Part| match part {
@@ -555,12 +563,12 @@ impl Step {
     pub(super) async fn run<M: Randomly>(
         &self,
         engine: &Engine,
-        hide: impl Fn(Option<Values>),
+        hide: impl Fn(Option<Unseen>),
     ) -> Result<()> {
         match self {
             Self::Write(write) => write.run::<M>(engine).await,
-            Self::Unseen(write, id) => {
-                hide(Some(id.clone()));
+            Self::Unseen(write, unseen) => {
+                hide(Some(*unseen));
                 let done = write.run::<M>(engine).await;
                 hide(None);
                 done
