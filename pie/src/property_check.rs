@@ -273,6 +273,7 @@ async fn run_program((model, words): &Program, place: Place, counts: &Counts) ->
     models!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15)
 }
 
+#[allow(clippy::expect_used, reason = "it fails a test")]
 fn block<T>(work: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(work)
@@ -323,7 +324,12 @@ fn search(
 }
 
 /// Searches in two threads, and fails the test with the smallest program that goes wrong.
-#[allow(clippy::print_stdout, clippy::panic, reason = "it fails a test, and seeds are for people")]
+#[allow(
+    clippy::print_stdout,
+    clippy::panic,
+    clippy::expect_used,
+    reason = "it fails a test, and seeds are for people"
+)]
 fn check(what: &str, place: Place, steps: u64) -> Counts {
     let seed = setting("PIE_PROPERTY_SEED").unwrap_or_else(|| fastrand::u64(..1 << 40));
     println!("{what}: PIE_PROPERTY_SEED={seed}");

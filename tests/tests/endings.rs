@@ -319,7 +319,7 @@ async fn agree(engine: &Engine, what: &str) {
     }
     for id in 0..8 {
         same!(User::find_by_id(engine, id));
-        same!(User::find_by_email(engine, &format!("{id}@x.org")));
+        same!(User::find_by_email(engine, format!("{id}@x.org")));
     }
     for status in ["old", "new", "x"] {
         same!(User::list_by_status(engine, status).order_by(User::ID.asc()));

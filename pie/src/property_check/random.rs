@@ -176,12 +176,12 @@ impl Kind {
 }
 
 const fn has_auto(seed: u32) -> bool {
-    drawn(seed, 100) % 2 == 0
+    drawn(seed, 100).is_multiple_of(2)
 }
 
 /// How many columns the id has: one, or two where the database does not count it up.
 const fn id_length(seed: u32) -> usize {
-    if has_auto(seed) || drawn(seed, 101) % 2 == 0 { 1 } else { 2 }
+    if has_auto(seed) || drawn(seed, 101).is_multiple_of(2) { 1 } else { 2 }
 }
 
 /// The columns of a constraint or an index, and how many of them count: numbers 0 to 1 are unique constraints, 2 to 4 indexes.
