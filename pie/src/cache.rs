@@ -1,6 +1,7 @@
 //! Keys, entries, the chain of layers and the stamps that keep it honest. Knows nothing of models and databases.
 
 pub(crate) mod chain;
+pub(crate) mod commits;
 pub(crate) mod entry;
 pub(crate) mod fence;
 pub(crate) mod flights;

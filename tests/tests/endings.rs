@@ -391,3 +391,101 @@ async fn a_transaction_can_be_dropped_at_each_await() {
     })
     .await;
 }
+
+/// Runs two writes of a row, the first held when it is permanent and not yet invalidated; the second must not have returned while a read
+/// still finds the row as it was before the first.
+async fn in_order<A, B>(
+    what: &str,
+    held_at: Step,
+    first: impl FnOnce(Engine) -> A,
+    second: impl FnOnce(Engine) -> B,
+) where
+    A: Future<Output = ()> + Send + 'static,
+    B: Future<Output = ()> + Send + 'static,
+{
+    let (holding, passed) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let (go, gone) = tokio::sync::watch::channel(false);
+    let (holds, passes) = (Arc::clone(&holding), Arc::clone(&passed));
+    let inner = Sqlite::open(&file(), DatabaseOptions::default()).await.expect("opens");
+    let database = Stepped::new(inner, move |at| {
+        let first = at == held_at && holds.compare_exchange(1, 2, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+        let passes = (matches!(at, Step::Written | Step::Committed)).then(|| Arc::clone(&passes));
+        let mut gone = gone.clone();
+        Box::pin(async move {
+            if first {
+                gone.wait_for(|gone| *gone).await.expect("is told");
+            }
+            passes.map(|passes| passes.fetch_add(1, Ordering::SeqCst));
+            Ok(())
+        })
+    });
+    let engine = set_up(Engine::builder().database(Arc::new(database))).await;
+    let old = || User::find_by_email(&engine, "1@x.org");
+    assert!(old().await.expect("reads").is_some());
+    holding.store(1, Ordering::SeqCst);
+    let first = tokio::spawn(first(engine.clone()));
+    pie_tests::until("the first write is held", async || holding.load(Ordering::SeqCst) == 2).await;
+    let before = passed.load(Ordering::SeqCst);
+    let second = tokio::spawn(second(engine.clone()));
+    pie_tests::until("the second write is permanent", async || {
+        passed.load(Ordering::SeqCst) > before
+            && User::find_by_id(&engine, 1).no_cache().await.unwrap().unwrap().email == "c"
+    })
+    .await;
+    // What the second has left to do is this thread's, if it does not wait.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    if second.is_finished() {
+        assert!(old().await.expect("reads").is_none(), "{what}: older than a write that has returned");
+    }
+    assert!(!second.is_finished(), "{what}: nobody waited for the first");
+    go.send(true).expect("is heard");
+    second.await.expect("writes");
+    assert!(old().await.expect("reads").is_none(), "{what}");
+    first.await.expect("writes");
+}
+
+#[tokio::test]
+async fn writes_of_one_row_return_in_the_order_of_their_commits() {
+    macro_rules! work {
+        ($engine:ident => $work:expr) => {
+            |$engine: Engine| async move {
+                let _ = $work.await.expect("writes");
+            }
+        };
+    }
+    macro_rules! to_c {
+        () => {
+            work!(engine => User::update_by_id(&engine, 1).email("c").into_future())
+        };
+    }
+    in_order(
+        "update",
+        Step::Committed,
+        work!(engine => User::update_by_id(&engine, 1).email("b").into_future()),
+        to_c!(),
+    )
+    .await;
+    in_order(
+        "by filter",
+        Step::Committed,
+        work!(engine => User::query(&engine).filter(User::ID.eq(1)).update().set(User::EMAIL, "b")),
+        work!(engine => engine.transaction(|tx: Tx| async move { User::update_by_id(&tx, 1).email("c").await.map(drop) })),
+    )
+    .await;
+    in_order(
+        "transaction",
+        Step::Committed,
+        work!(engine => engine.transaction(|tx: Tx| async move { User::update_by_id(&tx, 1).email("b").await.map(drop) })),
+        work!(engine => engine.sql("UPDATE users SET email = 'c' WHERE id = 1").touches::<(User,)>().execute()),
+    )
+    .await;
+    in_order(
+        "delete",
+        Step::Written,
+        work!(engine => User::delete_by_id(&engine, 1)),
+        work!(engine => User::insert(&engine, NewUser { email: "c".into(), ..user(1, "new") })),
+    )
+    .await;
+}

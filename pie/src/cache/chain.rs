@@ -20,6 +20,7 @@ use std::time::Duration;
 use level::Level;
 pub(crate) use lock::{Locked, Locking};
 
+use super::commits::Commits;
 use super::entry::{Entry, Payload, ValueCodec};
 use super::flights::Flights;
 use super::groups::{Group, GroupId, Groups};
@@ -143,6 +144,7 @@ pub(crate) struct Chain {
     pub(crate) tasks: Tracker,
     pub(crate) flights: Arc<Flights>,
     open: Arc<OpenNames>,
+    commits: Arc<Commits>,
     enabled: AtomicBool,
     config: ChainConfig,
     oversized_said: AtomicBool,
@@ -198,6 +200,7 @@ impl Chain {
             tasks: Tracker::default(),
             flights: Arc::default(),
             open: Arc::default(),
+            commits: Arc::default(),
             enabled: AtomicBool::new(true),
             config,
             oversized_said: AtomicBool::new(false),

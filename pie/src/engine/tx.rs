@@ -322,13 +322,14 @@ impl Tx {
                 return result;
             }
             let Some(transaction) = held.0.take() else { return Err(finished()) };
-            let result = transaction.commit().await;
             let mut touched = Vec::new();
             for level in self.levels().open.drain(..) {
                 touched.extend(level.touched.names);
             }
+            let pending = self.engine.chain().pending(&touched);
+            let result = transaction.commit().await;
             if !result.as_ref().is_err_and(surely_refused) {
-                self.engine.chain().invalidate_here(&touched).await;
+                self.engine.chain().settle(Some(pending), &touched).await;
             }
             drop(running);
             result

@@ -11,6 +11,7 @@ use tracing::Instrument;
 
 use super::Engine;
 use super::read::id_condition;
+use crate::cache::commits::Pending;
 use crate::cache::stamps::StampName;
 use crate::database::{Row, Session, TxOptions, Written};
 use crate::error::{Error, ErrorKind, Result};
@@ -130,18 +131,37 @@ fn needs_old(plan: &WritePlan) -> bool {
     }
 }
 
-/// Whether a condition picks one row at most: by the id, or by a unique constraint.
+/// Whether a condition picks one row at most: by the id.
 fn is_one_row(schema: &'static Schema, filter: Option<&Condition>) -> bool {
-    let mut pinned = Vec::new();
-    match filter {
-        Some(Condition::Compare(column, Comparison::Eq, _)) => pinned.push(*column),
-        Some(Condition::All(parts)) => pinned.extend(parts.iter().filter_map(|part| match part {
-            Condition::Compare(column, Comparison::Eq, _) => Some(*column),
+    filter.is_some_and(|filter| id_of_one_row(schema, filter).is_some())
+}
+
+/// The id of the one row that a condition picks.
+fn id_of_one_row<'c>(schema: &'static Schema, filter: &'c Condition) -> Option<Vec<&'c Datum<'static>>> {
+    let parts = match filter {
+        Condition::All(parts) => &parts[..],
+        one => std::slice::from_ref(one),
+    };
+    let value = |wanted: &usize| {
+        parts.iter().find_map(|part| match part {
+            Condition::Compare(column, Comparison::Eq, value) if column == wanted => Some(value),
             _ => None,
-        })),
-        _ => {}
-    }
-    schema.id.columns.iter().all(|column| pinned.contains(column))
+        })
+    };
+    schema.id.columns.iter().map(value).collect()
+}
+
+/// The name of the one row that a condition picks.
+fn name_of_one_row(schema: &'static Schema, filter: &Condition) -> Option<String> {
+    let id = id_of_one_row(schema, filter)?;
+    let canonical = schema
+        .id
+        .columns
+        .iter()
+        .zip(id)
+        .map(|(at, value)| (schema.columns.get(*at)?.canonical)(value.clone()).ok());
+    let id: Vec<Datum<'static>> = canonical.collect::<Option<_>>()?;
+    Some(depends::key_name(&schema.id, &id.iter().collect::<Vec<_>>()))
 }
 
 /// Whether a write needs a transaction of its own: it is more than one statement.
@@ -372,16 +392,23 @@ impl Engine {
         let schema = plan.schema();
         let running = self.chain().tasks.start();
         in_task(async move {
-            let (result, touched) = self.run_statements(plan).await;
-            self.chain().invalidate_here(&touched.stamps(&self, schema)).await;
+            let mut pending = None;
+            let (result, touched) = self.run_statements(plan, &mut pending).await;
+            self.chain().settle(pending, &touched.stamps(&self, schema)).await;
             drop(running);
             result
         })
         .await
     }
 
-    /// Runs the statements of a write, and tells what they touched, also when they failed.
-    async fn run_statements(&self, plan: WritePlan) -> (Result<Written>, Touched) {
+    /// Runs the statements of a write, and tells what they touched, also when they failed. Before it may be permanent it is pending, where it
+    /// may take a row away from what names it.
+    async fn run_statements(
+        &self,
+        plan: WritePlan,
+        pending: &mut Option<Pending>,
+    ) -> (Result<Written>, Touched) {
+        let schema = plan.schema();
         let max_values = self.database().max_values();
         let outcome = if needs_transaction(&plan, max_values) {
             let mut transaction = match self.database().begin(TxOptions::default()).await {
@@ -390,6 +417,7 @@ impl Engine {
             };
             match perform(&mut *transaction, plan, max_values).await {
                 Ok((written, touched)) => {
+                    *pending = Some(self.chain().pending(&touched.stamps(self, schema)));
                     return match transaction.commit().await {
                         Ok(()) => (Ok(written), touched),
                         Err(error) if surely_refused(&error) => (Err(error), Touched::nothing()),
@@ -404,6 +432,11 @@ impl Engine {
                 }
             }
         } else {
+            if let WritePlan::Delete { filter: Some(filter), .. } = &plan
+                && let Some(name) = name_of_one_row(schema, filter)
+            {
+                *pending = Some(self.chain().pending(&self.stamps(&[name])));
+            }
             perform(&mut *self.database().session(), plan, max_values).await
         };
         match outcome {

@@ -166,7 +166,7 @@ impl Kind {
             Self::Uuid => Uuid::from_u128(at as u128).to_datum().into_owned(),
             Self::Bytes => TEXTS[at].as_bytes().to_vec().to_datum().into_owned(),
             Self::Small => [0.0_f32, -0.0, 0.1, 1e-40, 3.0][at % 5].to_datum().into_owned(),
-            Self::Bool | Self::MaybeBool => (at % 2 == 0).to_datum().into_owned(),
+            Self::Bool | Self::MaybeBool => (at.is_multiple_of(2)).to_datum().into_owned(),
             Self::Date => NaiveDate::from_ymd_opt(2026, 1, 1 + (at % 4) as u32)
                 .unwrap_or_default()
                 .to_datum()

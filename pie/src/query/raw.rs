@@ -219,7 +219,7 @@ impl<'a> Sql<'a> {
                 in_task(async move {
                     let result = engine.database().session().raw(&statement).await;
                     // Also after an error: a statement of several parts may have done some of them.
-                    engine.chain().invalidate_here(&touched).await;
+                    engine.chain().settle(None, &touched).await;
                     drop(running);
                     result
                 })

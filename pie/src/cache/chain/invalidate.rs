@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 
 use super::Chain;
+use crate::cache::commits::Pending;
 use crate::cache::glob;
 use crate::cache::stamps::StampName;
 use crate::task;
@@ -44,6 +45,28 @@ impl Chain {
         // store what it read before the write under the new version.
         if !mistake!(BumpFirst) {
             self.end_here(names);
+        }
+    }
+
+    /// Says that a write that touched these names may be permanent from now on; before it is sent.
+    pub(crate) fn pending(&self, names: &[StampName]) -> Pending {
+        self.commits.enter(&self.stamps, names)
+    }
+
+    /// Invalidates what a write touched that is permanent now, or may be; returns when those that it followed on its rows have done so as
+    /// well. For callers that run in a task of their own.
+    pub(crate) async fn settle(&self, pending: Option<Pending>, names: &[StampName]) {
+        if names.is_empty() {
+            return;
+        }
+        let before = self.commits.before(&self.stamps, names, pending.as_ref());
+        let pending = pending.unwrap_or_else(|| self.pending(names));
+        self.invalidate_here(names).await;
+        // Before it waits itself: nobody waits for one that waits.
+        drop(pending);
+        for mut other in before {
+            // An error says that it is through.
+            let _ = other.changed().await;
         }
     }
 
