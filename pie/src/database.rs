@@ -4,8 +4,16 @@
 //! for others.
 
 pub(crate) mod counted;
+#[cfg(feature = "mysql")]
+pub(crate) mod mysql;
 pub(crate) mod options;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+pub(crate) mod pooled;
+#[cfg(feature = "postgres")]
+pub(crate) mod postgres;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+pub(crate) mod refusal;
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 pub(crate) mod sql;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
@@ -14,7 +22,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "mysql")]
+pub use mysql::MySql;
 pub use options::{Isolation, TxOptions};
+#[cfg(feature = "postgres")]
+pub use postgres::Postgres;
 #[cfg(feature = "sqlite")]
 pub use sqlite::Sqlite;
 
@@ -42,6 +54,23 @@ impl Written {
     pub fn new(affected: u64, rows: Vec<Row>) -> Self {
         Self { affected, rows }
     }
+}
+
+/// Which writes give their rows back by themselves. Where one does not, the write path reads them, in a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs, reason = "there are three kinds of writes that change rows")]
+pub struct Returns {
+    /// Inserted rows.
+    pub insert: bool,
+    /// Changed rows, as they are now.
+    pub update: bool,
+    /// Deleted rows, as they were.
+    pub delete: bool,
+}
+
+impl Returns {
+    /// All of them.
+    pub const ALL: Self = Self { insert: true, update: true, delete: true };
 }
 
 /// A statement in the database's own language, with values that are bound and never spliced.
@@ -199,6 +228,12 @@ pub trait Database: fmt::Debug + Send + Sync + 'static {
         Box::pin(async { Ok(Vec::new()) })
     }
 
+    /// Which writes give their rows back in the one statement that they are. An insert and an upsert give them back in any case;
+    /// where this says no, in a transaction only, which is begun for them.
+    fn returns(&self) -> Returns {
+        Returns::ALL
+    }
+
     /// How many values one statement may bind.
     fn max_values(&self) -> usize;
 
@@ -212,14 +247,33 @@ pub trait Database: fmt::Debug + Send + Sync + 'static {
 pub struct DatabaseOptions {
     /// How many connections at most.
     pub max_connections: u32,
+    /// How many connections are kept open, also when nothing asks.
+    pub min_connections: u32,
     /// How long to wait for a free connection, and for a lock of another writer.
     pub acquire_timeout: Duration,
+    /// After how long an unused connection is closed; `None` for never.
+    pub idle_timeout: Option<Duration>,
+    /// After how long a connection is replaced; `None` for never.
+    pub max_lifetime: Option<Duration>,
+    /// How long one statement may take, on servers; `None` for the server's own limit. SQLite has none.
+    pub statement_timeout: Option<Duration>,
+    /// Statements that take longer are logged as a warning, with their text and without values; all others at debug level.
+    pub slow_statement: Duration,
 }
 
 impl Default for DatabaseOptions {
-    /// 10 connections, 5 seconds.
+    /// 10 connections, none kept open; 5 seconds for a connection or a lock; an unused connection is closed after 10 minutes, each one replaced
+    /// after 30; the server's own limit for statements; slow ones take longer than a second.
     fn default() -> Self {
-        Self { max_connections: 10, acquire_timeout: Duration::from_secs(5) }
+        Self {
+            max_connections: 10,
+            min_connections: 0,
+            acquire_timeout: Duration::from_secs(5),
+            idle_timeout: Some(Duration::from_secs(10 * 60)),
+            max_lifetime: Some(Duration::from_secs(30 * 60)),
+            statement_timeout: None,
+            slow_statement: Duration::from_secs(1),
+        }
     }
 }
 
@@ -240,7 +294,10 @@ fn scheme_error(url: &str) -> Error {
     let shown = if known && !scheme.is_empty() { scheme } else { "(none)" };
     Error::new(
         ErrorKind::InvalidConfig,
-        format!("unknown database scheme `{shown}`: write `sqlite://file.db` or `sqlite::memory:`"),
+        format!(
+            "unknown database scheme `{shown}`: write `sqlite://file.db`, `sqlite::memory:`, `postgres://…` or `mysql://…`, and switch \
+             the feature of that name on"
+        ),
     )
 }
 
@@ -251,6 +308,14 @@ impl IntoDatabase for String {
                 #[cfg(feature = "sqlite")]
                 if self.starts_with("sqlite:") {
                     return Ok(Arc::new(Sqlite::open(&self, options).await?) as Arc<dyn Database>);
+                }
+                #[cfg(feature = "postgres")]
+                if self.starts_with("postgres:") || self.starts_with("postgresql:") {
+                    return Ok(Arc::new(Postgres::open(&self, options).await?) as Arc<dyn Database>);
+                }
+                #[cfg(feature = "mysql")]
+                if self.starts_with("mysql:") || self.starts_with("mariadb:") {
+                    return Ok(Arc::new(MySql::open(&self, options).await?) as Arc<dyn Database>);
                 }
                 let _ = options;
                 Err(scheme_error(&self))
@@ -268,6 +333,22 @@ impl IntoDatabase for &str {
 impl<D: Database> IntoDatabase for Arc<D> {
     fn into_opener(self) -> Opener {
         Box::new(move |_| Box::pin(async move { Ok(self as Arc<dyn Database>) }))
+    }
+}
+
+#[cfg(feature = "postgres")]
+impl IntoDatabase for sqlx::PgPool {
+    fn into_opener(self) -> Opener {
+        Arc::new(Postgres::from_pool(self)).into_opener()
+    }
+}
+
+#[cfg(feature = "mysql")]
+impl IntoDatabase for sqlx::MySqlPool {
+    fn into_opener(self) -> Opener {
+        Box::new(move |_| {
+            Box::pin(async move { Ok(Arc::new(MySql::from_pool(self).await?) as Arc<dyn Database>) })
+        })
     }
 }
 

@@ -49,9 +49,14 @@ pub enum ErrorKind {
     PoolTimeout,
     /// The database is locked by another writer; trying again may help.
     Busy,
+    /// A statement took longer than the database's limit for one, or was cancelled there.
+    Timeout,
     /// The transaction cannot be put into an order with others that ran meanwhile, or met one in a deadlock: nothing of it was done, and
     /// running all of it again may help. [`Engine::transaction`](crate::Engine::transaction) does.
     SerializationFailure,
+    /// A statement of the transaction failed, and the database takes no other until it is rolled back, or the savepoint is that the statement
+    /// was in.
+    TransactionFailed,
     /// Any other refusal by the database.
     Database,
     /// A loader of the program's own failed; what it failed with is the source.
@@ -93,7 +98,9 @@ impl ErrorKind {
             Self::Connection => "connection failed",
             Self::PoolTimeout => "pool timed out",
             Self::Busy => "database busy",
+            Self::Timeout => "statement timed out",
             Self::SerializationFailure => "serialization failure",
+            Self::TransactionFailed => "transaction failed",
             Self::Database => "database error",
             Self::Load => "load failed",
             Self::LoadTimeout => "load timed out",

@@ -214,7 +214,7 @@ fn block<T>(work: impl Future<Output = T>) -> T {
 }
 
 async fn engine() -> Engine {
-    let engine = Engine::builder().database("sqlite::memory:").build().await.expect("builds");
+    let engine = Engine::builder().database(pie_tests::databases::database()).build().await.expect("builds");
     engine.create_tables::<(Item,)>().await.expect("creates");
     engine
 }

@@ -111,7 +111,7 @@ async fn a_handle_that_outlives_its_transaction_says_so() -> pie::Result<()> {
 #[tokio::test]
 async fn a_read_that_waits_for_a_transaction_of_its_own_task_ends() -> pie::Result<()> {
     let engine = Engine::builder()
-        .database("sqlite::memory:")
+        .database(pie_tests::databases::database())
         .acquire_timeout(Duration::from_millis(500))
         .build()
         .await?;

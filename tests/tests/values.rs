@@ -4,6 +4,7 @@
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use pie::prelude::*;
 use pie::{ErrorKind, Value};
+use pie_tests::databases::{self, Which, which};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -115,9 +116,9 @@ fn large(uuid: u128) -> NewThing {
         u32: u32::MAX,
         u64: u64::try_from(i64::MAX).expect("fits"),
         f32: f32::MAX,
-        f64: f64::INFINITY,
+        f64: if is_mysql() { f64::MAX } else { f64::INFINITY },
         yes: true,
-        text: "\u{1F967} nul \0 end".into(),
+        text: if which() == Which::Postgres { "\u{1F967} end" } else { "\u{1F967} nul \0 end" }.into(),
         bytes: vec![0, 255, 0],
         uuid: Uuid::from_u128(uuid),
         date: NaiveDate::from_ymd_opt(9999, 12, 31).expect("valid"),
@@ -134,8 +135,12 @@ fn large(uuid: u128) -> NewThing {
     }
 }
 
+fn is_mysql() -> bool {
+    matches!(which(), Which::MariaDb | Which::MySql)
+}
+
 async fn engine() -> Engine {
-    let engine = Engine::builder().database("sqlite::memory:").build().await.expect("builds");
+    let engine = Engine::builder().database(pie_tests::databases::database()).build().await.expect("builds");
     engine.create_tables::<(Thing,)>().await.expect("creates");
     engine
 }
@@ -215,16 +220,29 @@ async fn floats_that_are_equal_share_one_name() -> pie::Result<()> {
 }
 
 #[tokio::test]
-async fn what_sqlite_cannot_hold_is_refused_by_name() -> pie::Result<()> {
+async fn what_a_database_cannot_hold_is_refused_by_name_and_what_it_can_comes_back() -> pie::Result<()> {
     let engine = engine().await;
     let year = |year| NaiveDate::from_ymd_opt(year, 1, 1).expect("valid");
-    for (new, column) in [
-        (NewThing { u64: u64::MAX, ..small(1) }, "u64"),
-        (NewThing { f64: f64::NAN, ..small(1) }, "f64"),
-        (NewThing { f32: f32::NAN, ..small(1) }, "f32"),
-        (NewThing { date: year(10_000), ..small(1) }, "date"),
-        (NewThing { date: year(-1), ..small(1) }, "date"),
-    ] {
+    let (nul, which) = ("\0".to_owned(), which());
+    for (number, (new, column, holds)) in (1..).zip([
+        (NewThing { u64: u64::MAX, ..small(1) }, "u64", is_mysql()),
+        (NewThing { f64: f64::NAN, ..small(1) }, "f64", which == Which::Postgres),
+        (NewThing { f32: f32::NAN, ..small(1) }, "f32", which == Which::Postgres),
+        (NewThing { f64: f64::NEG_INFINITY, ..small(1) }, "f64", !is_mysql()),
+        (NewThing { text: nul.clone(), ..small(1) }, "text", which != Which::Postgres),
+        (NewThing { json: nul.clone().into(), ..small(1) }, "json", which != Which::Postgres),
+        (NewThing { date: year(10_000), ..small(1) }, "date", false),
+        (NewThing { date: year(-1), ..small(1) }, "date", false),
+    ]) {
+        let new = NewThing { uuid: Uuid::from_u128(number), ..new };
+        if holds {
+            let given = (new.u64, new.f64.to_bits(), new.f32.to_bits(), new.text.clone(), new.json.clone());
+            let row = Thing::insert(&engine, new).await?;
+            let held = (row.u64, row.f64.to_bits(), row.f32.to_bits(), row.text.clone(), row.json.clone());
+            assert_eq!(held, given, "{column}");
+            assert!(Thing::delete_by_id(&engine, row.id).await?);
+            continue;
+        }
         let error = Thing::insert(&engine, new).await.expect_err(column);
         assert_eq!(
             (error.kind(), error.column(), error.model()),
@@ -246,8 +264,10 @@ async fn distinct_values_are_told_apart_byte_by_byte_whatever_the_collation() ->
         id: i64,
         text: Option<String>,
     }
-    let engine = Engine::builder().database("sqlite::memory:").build().await?;
-    engine.sql("CREATE TABLE words (id INTEGER PRIMARY KEY, text TEXT COLLATE NOCASE)").execute().await?;
+    let engine = Engine::builder().database(pie_tests::databases::database()).build().await?;
+    let ((before, text), id) = (databases::caseless(), databases::counted_id());
+    engine.sql(before).execute().await?;
+    engine.sql(&format!("CREATE TABLE words (id {id}, text {text})")).execute().await?;
     let words = [Some("b"), Some("B"), None, Some("a"), Some("b"), None];
     Word::insert_many(&engine, words.map(|text| NewWord { text: text.map(str::to_owned) })).await?;
     let wanted = [None, Some("B"), Some("a"), Some("b")].map(|text| text.map(str::to_owned));
@@ -256,5 +276,14 @@ async fn distinct_values_are_told_apart_byte_by_byte_whatever_the_collation() ->
     }
     assert_eq!(*Word::query(&engine).offset(1).limit(2).distinct(Word::TEXT).await?, wanted[1..3]);
     assert_eq!(*Word::query(&engine).distinct(Word::ID).await?, [1, 2, 3, 4, 5, 6]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_value_of_sixteen_megabytes_comes_back() -> pie::Result<()> {
+    let engine = engine().await;
+    let bytes: Vec<u8> = (0..16 << 20).map(|at: u32| at.to_le_bytes()[1]).collect();
+    let row = Thing::insert(&engine, NewThing { bytes: bytes.clone(), ..small(1) }).await?;
+    assert!(Thing::find_by_id(&engine, row.id).no_cache().required().await?.bytes == bytes);
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{
-    Cascade, Database, RawRows, RawStatement, Row, Savepoint, Session, Transaction, TxOptions, Written,
+    Cascade, Database, RawRows, RawStatement, Returns, Row, Savepoint, Session, Transaction, TxOptions, Written,
 };
 use crate::cache::BoxFuture;
 use crate::error::Result;
@@ -95,6 +95,10 @@ impl Database for Counted {
 
     fn cascades(&self) -> BoxFuture<'_, Result<Vec<Cascade>>> {
         self.inner.cascades()
+    }
+
+    fn returns(&self) -> Returns {
+        self.inner.returns()
     }
 
     fn max_values(&self) -> usize {

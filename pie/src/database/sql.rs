@@ -1,14 +1,21 @@
 //! Statement text, made by sea-query: plans in, SQL and bound values out. Nothing of a value is ever part of the text.
+//!
+//! What the databases say differently is in `dialect`, their tables are in `create`.
+
+mod create;
+mod dialect;
 
 use sea_query::{
-    Asterisk, ColumnDef as SeaColumn, Expr, ExprTrait, Func, Iden, IntoIden, LikeExpr, OnConflict,
-    Order as SeaOrder, Query, SelectStatement, SqliteQueryBuilder, Table, Value as SeaValue, Values,
+    Asterisk, Expr, ExprTrait, Func, Iden, LockType, OnConflict, Order as SeaOrder, Query, SelectStatement, Values,
 };
 
+pub(crate) use self::dialect::Dialect;
+use self::dialect::Bytewise;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ColumnType, Datum, Schema};
-use crate::plan::filter::{Comparison, Condition, TextMatch};
+use crate::plan::filter::{Comparison, Condition};
 use crate::plan::{Ask, Direction, ReadPlan, WritePlan};
+use super::Returns;
 
 /// A statement and its values, in the order of its placeholders.
 pub(crate) type Statement = (String, Values);
@@ -25,6 +32,17 @@ impl Iden for Name {
     fn unquoted(&self) -> &str {
         self.0
     }
+}
+
+/// Makes the text of a statement.
+macro_rules! build {
+    ($dialect:expr, $statement:expr) => {
+        match $dialect {
+            Dialect::Sqlite => $statement.build(sea_query::SqliteQueryBuilder),
+            Dialect::Postgres => $statement.build(sea_query::PostgresQueryBuilder),
+            Dialect::MariaDb | Dialect::MySql => $statement.build(sea_query::MysqlQueryBuilder),
+        }
+    };
 }
 
 fn column(schema: &'static Schema, at: usize) -> Result<Name> {
@@ -45,125 +63,6 @@ fn qualified(schema: &'static Schema, at: usize) -> Result<Expr> {
 /// How deep a condition may nest: SQLite's parser stops at 1,000, and each level here is several of its own.
 const MAX_DEPTH: usize = 50;
 
-/// The value in the form SQLite stores it.
-pub(crate) fn bound(datum: &Datum<'_>) -> Result<SeaValue, &'static str> {
-    const TIME: &str = "%H:%M:%S%.6f";
-    const DATE_TIME: &str = "%Y-%m-%dT%H:%M:%S%.6f";
-    let four_digits =
-        |year: i32| if (0..=9999).contains(&year) { Ok(()) } else { Err("a year outside 0 to 9999") };
-    Ok(match datum {
-        Datum::Null => SeaValue::String(None),
-        Datum::Bool(v) => SeaValue::BigInt(Some(i64::from(*v))),
-        Datum::Int(v) => SeaValue::BigInt(Some(*v)),
-        Datum::UInt(_) => return Err("an integer above i64::MAX"),
-        Datum::Float(v) if v.is_nan() => return Err("NaN, which SQLite would store as NULL"),
-        Datum::Float(v) => SeaValue::Double(Some(*v)),
-        Datum::Text(v) | Datum::Json(v) => SeaValue::String(Some(v.clone().into_owned())),
-        Datum::Bytes(v) => SeaValue::Bytes(Some(v.clone().into_owned())),
-        Datum::Uuid(v) => SeaValue::Bytes(Some(v.as_bytes().to_vec())),
-        Datum::Date(v) => {
-            four_digits(chrono::Datelike::year(v))?;
-            SeaValue::String(Some(v.format("%Y-%m-%d").to_string()))
-        }
-        Datum::Time(v) => SeaValue::String(Some(v.format(TIME).to_string())),
-        // Of one length, so that text order is time order and equal times are equal text.
-        Datum::DateTime(v) => {
-            four_digits(chrono::Datelike::year(v))?;
-            SeaValue::String(Some(v.format(DATE_TIME).to_string()))
-        }
-        Datum::Timestamp(v) => {
-            four_digits(chrono::Datelike::year(v))?;
-            SeaValue::String(Some(format!("{}+00:00", v.format(DATE_TIME))))
-        }
-    })
-}
-
-fn value(schema: &'static Schema, at: usize, datum: &Datum<'_>) -> Result<Expr> {
-    bound(datum).map(Expr::val).map_err(|what| {
-        let name = schema.columns.get(at).map_or("?", |def| def.name);
-        Error::new(ErrorKind::InvalidValue, format!("SQLite cannot hold {what}"))
-            .with_model(schema.model)
-            .with_column(name)
-    })
-}
-
-/// The column as text is compared: byte by byte, whatever collation the table was made with. An index with the usual
-/// collation serves such a comparison as before.
-fn compared(schema: &'static Schema, at: usize) -> Result<Expr> {
-    let column = qualified(schema, at)?;
-    let is_text = schema.columns.get(at).is_some_and(|def| def.ty == ColumnType::Text);
-    Ok(if is_text { Expr::cust_with_exprs("? COLLATE BINARY", [column]) } else { column })
-}
-
-fn text_match(schema: &'static Schema, at: usize, kind: TextMatch, text: &str) -> Result<Expr> {
-    let column = qualified(schema, at)?;
-    if kind == TextMatch::Like {
-        return Ok(column.like(LikeExpr::new(text).escape('\\')));
-    }
-    if kind == TextMatch::Regex {
-        return Ok(Expr::cust_with_exprs("? REGEXP ?", [column, Expr::val(text)]));
-    }
-    if text.is_empty() {
-        return Ok(column.is_not_null());
-    }
-    // As bytes: no character is a pattern, none ends the text, and a character begins where its first byte does.
-    let bytes = || Expr::val(SeaValue::Bytes(Some(text.as_bytes().to_vec())));
-    let length = i64::try_from(text.len()).unwrap_or(i64::MAX);
-    let (template, values) = match kind {
-        TextMatch::StartsWith => (
-            "(? COLLATE BINARY >= ? AND substr(CAST(? AS BLOB), 1, ?) = ?)",
-            vec![column.clone(), Expr::val(text), column.clone(), Expr::val(length), bytes()],
-        ),
-        // The length first: `substr` and `instr` of empty bytes are NULL, which would be neither a match nor none.
-        TextMatch::EndsWith => (
-            "(length(CAST(? AS BLOB)) >= ? AND substr(CAST(? AS BLOB), ?) = ?)",
-            vec![column.clone(), Expr::val(length), column.clone(), Expr::val(-length), bytes()],
-        ),
-        TextMatch::Contains | TextMatch::Like | TextMatch::Regex => (
-            "(length(CAST(? AS BLOB)) >= ? AND instr(CAST(? AS BLOB), ?) > 0)",
-            vec![column.clone(), Expr::val(length), column.clone(), bytes()],
-        ),
-    };
-    Ok(Expr::cust_with_exprs(template, values))
-}
-
-fn condition(schema: &'static Schema, node: &Condition) -> Result<Expr> {
-    Ok(match node {
-        Condition::All(parts) | Condition::Any(parts) => {
-            let all = matches!(node, Condition::All(_));
-            if parts.is_empty() {
-                return Ok(truth(all));
-            }
-            let parts = parts.iter().map(|part| condition(schema, part)).collect::<Result<Vec<_>>>()?;
-            balanced(parts, all)
-        }
-        Condition::Not(inner) => condition(schema, inner)?.not(),
-        Condition::Compare(at, comparison, datum) => {
-            let (left, right) = (compared(schema, *at)?, value(schema, *at, datum)?);
-            match comparison {
-                Comparison::Eq => left.eq(right),
-                Comparison::Ne => left.ne(right),
-                Comparison::Gt => left.gt(right),
-                Comparison::Ge => left.gte(right),
-                Comparison::Lt => left.lt(right),
-                Comparison::Le => left.lte(right),
-            }
-        }
-        Condition::In(_, negated, values) if values.is_empty() => truth(*negated),
-        Condition::In(at, negated, values) => {
-            let values: Vec<Expr> =
-                values.iter().map(|datum| value(schema, *at, datum)).collect::<Result<_>>()?;
-            let left = compared(schema, *at)?;
-            if *negated { left.is_not_in(values) } else { left.is_in(values) }
-        }
-        Condition::Null(at, is) => {
-            let column = qualified(schema, *at)?;
-            if *is { column.is_null() } else { column.is_not_null() }
-        }
-        Condition::Text(at, kind, text) => text_match(schema, *at, *kind, text)?,
-    })
-}
-
 /// Joins conditions with `AND` or `OR` as a balanced tree: a chain of many would nest deeper than parsers go.
 fn balanced(mut parts: Vec<Expr>, all: bool) -> Expr {
     let right = parts.split_off(parts.len() / 2);
@@ -181,18 +80,6 @@ fn truth(is: bool) -> Expr {
     Expr::cust(if is { "1 = 1" } else { "1 = 0" })
 }
 
-fn filtered(schema: &'static Schema, filter: Option<&Condition>) -> Result<Option<Expr>> {
-    let Some(filter) = filter else { return Ok(None) };
-    if filter.depth() > MAX_DEPTH {
-        return Err(Error::new(
-            ErrorKind::InvalidQuery,
-            format!("a filter nested more than {MAX_DEPTH} levels deep: use `Filter::any` and `Filter::all` over lists"),
-        )
-        .with_model(schema.model));
-    }
-    condition(schema, filter).map(Some)
-}
-
 fn columns(schema: &'static Schema) -> impl Iterator<Item = (Name, Name)> {
     schema.columns.iter().map(|def| (Name(schema.table), Name(def.name)))
 }
@@ -202,135 +89,14 @@ fn returning(schema: &'static Schema) -> sea_query::ReturningClause {
 }
 
 fn limit(value: u64) -> u64 {
-    // SQLite's limits are signed; nothing has more rows than that.
+    // The limits of most databases are signed; nothing has more rows than that.
     Ord::min(value, i64::MAX.cast_unsigned())
-}
-
-/// The statement of a read.
-pub(crate) fn read(plan: &ReadPlan) -> Result<Statement> {
-    let schema = plan.schema;
-    let filter = filtered(schema, plan.filter.as_ref())?;
-    let mut select = Query::select();
-    match plan.ask {
-        Ask::Rows => {
-            select.columns(columns(schema)).from(Name(schema.table));
-            for order in &plan.order {
-                let direction = match order.direction {
-                    Direction::Ascending => SeaOrder::Asc,
-                    Direction::Descending => SeaOrder::Desc,
-                };
-                select.order_by((Name(schema.table), column(schema, order.column)?), direction);
-            }
-            add_window(&mut select, plan);
-            add_filter(&mut select, filter);
-        }
-        Ask::Distinct(at) => {
-            // As bytes, also where the table's own collation takes some texts for equal.
-            let column = compared(schema, at)?;
-            select
-                .distinct()
-                .expr(column.clone())
-                .from(Name(schema.table))
-                .order_by_expr(column, SeaOrder::Asc);
-            add_window(&mut select, plan);
-            add_filter(&mut select, filter);
-        }
-        Ask::Count => {
-            select.expr(Func::count(Expr::col(Asterisk))).from(Name(schema.table));
-            add_filter(&mut select, filter);
-        }
-        Ask::Exists => {
-            let mut inner = Query::select();
-            inner.expr(Expr::cust("1")).from(Name(schema.table));
-            add_filter(&mut inner, filter);
-            select.expr(Expr::exists(inner));
-        }
-    }
-    Ok(select.build(SqliteQueryBuilder))
-}
-
-fn add_window(select: &mut SelectStatement, plan: &ReadPlan) {
-    match (plan.limit, plan.offset) {
-        (Some(count), _) => {
-            select.limit(limit(count));
-        }
-        // SQLite takes an offset only behind a limit.
-        (None, Some(_)) => {
-            select.limit(limit(u64::MAX));
-        }
-        (None, None) => {}
-    }
-    if let Some(offset) = plan.offset {
-        select.offset(limit(offset));
-    }
 }
 
 fn add_filter(select: &mut SelectStatement, filter: Option<Expr>) {
     if let Some(filter) = filter {
         select.and_where(filter);
     }
-}
-
-/// The statement of a write, and whether it gives rows back.
-pub(crate) fn write(plan: &WritePlan) -> Result<(Statement, bool)> {
-    Ok(match plan {
-        WritePlan::Insert { schema, columns, rows } => {
-            let mut insert = insert_into(schema, columns)?;
-            for row in rows {
-                insert.values(row_values(schema, columns, row)?).map_err(|_| shape(schema))?;
-            }
-            if columns.is_empty() {
-                insert.or_default_values();
-            }
-            insert.returning(returning(schema));
-            (insert.build(SqliteQueryBuilder), true)
-        }
-        WritePlan::Upsert { schema, columns, row, on, update } => {
-            let mut insert = insert_into(schema, columns)?;
-            insert.values(row_values(schema, columns, row)?).map_err(|_| shape(schema))?;
-            let target: Vec<Name> = on.columns.iter().map(|at| column(schema, *at)).collect::<Result<_>>()?;
-            let set: Vec<Name> = columns
-                .iter()
-                .filter(|at| !on.columns.contains(at))
-                .map(|at| column(schema, *at))
-                .collect::<Result<_>>()?;
-            let mut conflict = OnConflict::columns(target.iter().copied());
-            if *update {
-                // With nothing else to set, setting the key to itself makes RETURNING give the row.
-                conflict.update_columns(if set.is_empty() { target } else { set });
-            } else {
-                conflict.do_nothing();
-            }
-            insert.on_conflict(conflict);
-            insert.returning(returning(schema));
-            (insert.build(SqliteQueryBuilder), true)
-        }
-        WritePlan::Update { schema, filter, set, returning: wanted } => {
-            let mut update = Query::update();
-            update.table(Name(schema.table));
-            for (at, datum) in set {
-                update.value(column(schema, *at)?, value(schema, *at, datum)?);
-            }
-            if let Some(filter) = filtered(schema, filter.as_ref())? {
-                update.and_where(filter);
-            }
-            if *wanted {
-                update.returning(returning(schema));
-            }
-            (update.build(SqliteQueryBuilder), *wanted)
-        }
-        WritePlan::Delete { schema, filter, returning: wanted } => {
-            let mut delete = Query::delete();
-            delete.from_table(Name(schema.table));
-            if let Some(filter) = filtered(schema, filter.as_ref())? {
-                delete.and_where(filter);
-            }
-            if *wanted {
-                delete.returning(returning(schema));
-            }
-            (delete.build(SqliteQueryBuilder), *wanted)
-        }
-    })
 }
 
 fn insert_into(schema: &'static Schema, columns: &[usize]) -> Result<sea_query::InsertStatement> {
@@ -340,73 +106,299 @@ fn insert_into(schema: &'static Schema, columns: &[usize]) -> Result<sea_query::
     Ok(insert)
 }
 
-fn row_values(schema: &'static Schema, columns: &[usize], row: &[Datum<'static>]) -> Result<Vec<Expr>> {
-    columns.iter().zip(row).map(|(at, datum)| value(schema, *at, datum)).collect()
-}
-
 fn shape(schema: &'static Schema) -> Error {
     Error::new(ErrorKind::InvalidQuery, "a row with another number of values than columns")
         .with_model(schema.model)
 }
 
-/// The statements that create a table, its unique constraints and its indexes.
-pub(crate) fn create(schema: &'static Schema) -> Vec<String> {
-    let mut table = Table::create();
-    table.table(Name(schema.table)).if_not_exists();
-    let auto = schema.id.columns.iter().any(|at| schema.columns.get(*at).is_some_and(|def| def.auto));
-    for def in schema.columns {
-        let mut column = SeaColumn::new(Name(def.name));
-        match def.ty {
-            ColumnType::Bool => column.custom(Name("BOOLEAN").into_iden()),
-            ColumnType::Int16 | ColumnType::Int32 | ColumnType::Int64 | ColumnType::UInt64 => {
-                column.custom(Name("INTEGER").into_iden())
-            }
-            ColumnType::Float32 | ColumnType::Float64 => column.custom(Name("REAL").into_iden()),
-            ColumnType::Bytes | ColumnType::Uuid => column.custom(Name("BLOB").into_iden()),
-            ColumnType::Text
-            | ColumnType::Date
-            | ColumnType::Time
-            | ColumnType::DateTime
-            | ColumnType::Timestamp
-            | ColumnType::Json => column.custom(Name("TEXT").into_iden()),
+impl Dialect {
+    /// `=` or `IN` of a column, byte by byte.
+    fn equality(self, schema: &'static Schema, at: usize, values: &[Datum<'static>], one: bool) -> Result<Expr> {
+        let plain: Vec<Expr> =
+            values.iter().map(|datum| self.value(schema, at, datum)).collect::<Result<_>>()?;
+        let column = qualified(schema, at)?;
+        let said = |column: Expr, mut values: Vec<Expr>| match values.pop() {
+            Some(value) if one && values.is_empty() => column.eq(value),
+            last => column.is_in(values.into_iter().chain(last)),
         };
-        if !def.nullable {
-            column.not_null();
+        if self == Self::Postgres && schema.columns.get(at).is_some_and(|def| def.ty == ColumnType::Json) {
+            // The numbers 1 and 1.0 are equal in `jsonb`, and their texts are not.
+            let text = |json: Expr| self.custom("CAST(? AS text)", [json]);
+            return Ok(said(text(column), plain.into_iter().map(text).collect()));
         }
-        if def.auto {
-            column.primary_key().auto_increment();
-        }
-        table.col(&mut column);
-    }
-    if !auto {
-        let mut key = sea_query::Index::create();
-        schema.id.columns.iter().filter_map(|at| schema.columns.get(*at)).for_each(|def| {
-            key.col(Name(def.name));
+        let Some(Bytewise { column: bytes, value }) = self.bytewise(schema, at)? else {
+            return Ok(said(column, plain));
+        };
+        let exact = values.iter().zip(&plain).map(|(datum, plain)| match datum {
+            Datum::Text(text) | Datum::Json(text) => Expr::val(value(text)),
+            _ => plain.clone(),
         });
-        table.primary_key(&mut key);
+        let exact = said(bytes, exact.collect());
+        Ok(if self.says_both() { said(column, plain).and(exact) } else { exact })
     }
-    let mut statements = vec![table.build(SqliteQueryBuilder)];
-    for (unique, index) in schema
-        .uniques
-        .iter()
-        .map(|index| (true, index))
-        .chain(schema.indexes.iter().map(|index| (false, index)))
-    {
-        let mut create = sea_query::Index::create();
-        let kind = if unique { "unique" } else { "index" };
-        create
-            .name(format!("{}_{}_{kind}", schema.table, index.name))
-            .table(Name(schema.table))
-            .if_not_exists();
-        if unique {
-            create.unique();
+
+    fn condition(self, schema: &'static Schema, node: &Condition) -> Result<Expr> {
+        Ok(match node {
+            Condition::All(parts) | Condition::Any(parts) => {
+                let all = matches!(node, Condition::All(_));
+                if parts.is_empty() {
+                    return Ok(truth(all));
+                }
+                let parts =
+                    parts.iter().map(|part| self.condition(schema, part)).collect::<Result<Vec<_>>>()?;
+                balanced(parts, all)
+            }
+            Condition::Not(inner) => self.condition(schema, inner)?.not(),
+            Condition::Compare(at, Comparison::Eq, datum) => {
+                self.equality(schema, *at, std::slice::from_ref(datum), true)?
+            }
+            Condition::Compare(at, comparison, datum) => {
+                let (left, right) = match (self.bytewise(schema, *at)?, datum) {
+                    (Some(bytes), Datum::Text(text) | Datum::Json(text)) => {
+                        // What cannot be held is refused here as well.
+                        self.value(schema, *at, datum)?;
+                        (bytes.column, Expr::val((bytes.value)(text)))
+                    }
+                    _ => (qualified(schema, *at)?, self.value(schema, *at, datum)?),
+                };
+                match comparison {
+                    Comparison::Eq => left.eq(right),
+                    Comparison::Ne => left.ne(right),
+                    Comparison::Gt => left.gt(right),
+                    Comparison::Ge => left.gte(right),
+                    Comparison::Lt => left.lt(right),
+                    Comparison::Le => left.lte(right),
+                }
+            }
+            Condition::In(_, negated, values) if values.is_empty() => truth(*negated),
+            Condition::In(at, false, values) => self.equality(schema, *at, values, false)?,
+            Condition::In(at, true, values) => self.equality(schema, *at, values, false)?.not(),
+            Condition::Null(at, is) => {
+                let column = qualified(schema, *at)?;
+                if *is { column.is_null() } else { column.is_not_null() }
+            }
+            Condition::Text(at, kind, text) => self.text_match(schema, *at, *kind, text)?,
+        })
+    }
+
+    fn filtered(self, schema: &'static Schema, filter: Option<&Condition>) -> Result<Option<Expr>> {
+        let Some(filter) = filter else { return Ok(None) };
+        if filter.depth() > MAX_DEPTH {
+            return Err(Error::new(
+                ErrorKind::InvalidQuery,
+                format!("a filter nested more than {MAX_DEPTH} levels deep: use `Filter::any` and `Filter::all` over lists"),
+            )
+            .with_model(schema.model));
         }
-        index.columns.iter().filter_map(|at| schema.columns.get(*at)).for_each(|def| {
-            create.col(Name(def.name));
-        });
-        statements.push(create.build(SqliteQueryBuilder));
+        self.condition(schema, filter).map(Some)
     }
-    statements
+
+    /// The statement of a read.
+    pub(crate) fn read(self, plan: &ReadPlan) -> Result<Statement> {
+        let schema = plan.schema;
+        let filter = self.filtered(schema, plan.filter.as_ref())?;
+        let mut select = Query::select();
+        match plan.ask {
+            Ask::Rows => {
+                select.columns(columns(schema)).from(Name(schema.table));
+                for order in &plan.order {
+                    let direction = match order.direction {
+                        Direction::Ascending => SeaOrder::Asc,
+                        Direction::Descending => SeaOrder::Desc,
+                    };
+                    self.order_by(&mut select, schema, order.column, direction)?;
+                }
+                self.add_window(&mut select, plan);
+                add_filter(&mut select, filter);
+                if plan.for_update && self != Self::Sqlite {
+                    select.lock(LockType::Update);
+                }
+            }
+            Ask::Distinct(at) => {
+                // As bytes, also where the table's own collation takes some texts for equal.
+                let column = qualified(schema, at)?;
+                let bytes = self.bytewise(schema, at)?.map(|bytes| bytes.column);
+                select.from(Name(schema.table));
+                match bytes {
+                    Some(bytes) if self.is_mysql() => {
+                        // The bytes are no text any more: any one of a group of equal ones is.
+                        let any = self.custom("MIN(CONVERT(? USING utf8mb4))", [column]);
+                        select.expr(any).add_group_by([bytes.clone()]).order_by_expr(bytes, SeaOrder::Asc);
+                    }
+                    bytes => {
+                        let column = bytes.unwrap_or(column);
+                        select.distinct().expr(column.clone());
+                        if self == Self::Postgres {
+                            select.order_by_expr_with_nulls(column, SeaOrder::Asc, sea_query::NullOrdering::First);
+                        } else {
+                            select.order_by_expr(column, SeaOrder::Asc);
+                        }
+                    }
+                }
+                self.add_window(&mut select, plan);
+                add_filter(&mut select, filter);
+            }
+            Ask::Count => {
+                select.expr(Func::count(Expr::col(Asterisk))).from(Name(schema.table));
+                add_filter(&mut select, filter);
+            }
+            Ask::Exists => {
+                let mut inner = Query::select();
+                inner.expr(Expr::cust("1")).from(Name(schema.table));
+                add_filter(&mut inner, filter);
+                select.expr(Expr::exists(inner));
+            }
+        }
+        Ok(build!(self, select))
+    }
+
+    fn add_window(self, select: &mut SelectStatement, plan: &ReadPlan) {
+        match (plan.limit, plan.offset) {
+            (Some(count), _) => {
+                select.limit(limit(count));
+            }
+            // Some databases take an offset only behind a limit.
+            (None, Some(_)) if self != Self::Postgres => {
+                select.limit(limit(u64::MAX));
+            }
+            (None, _) => {}
+        }
+        if let Some(offset) = plan.offset {
+            select.offset(limit(offset));
+        }
+    }
+
+    /// Whether an insert, an update and a delete give their rows back, in the same statement.
+    pub(crate) fn returns(self) -> Returns {
+        match self {
+            Self::Sqlite | Self::Postgres => Returns::ALL,
+            Self::MariaDb => Returns { update: false, ..Returns::ALL },
+            Self::MySql => Returns { insert: false, update: false, delete: false },
+        }
+    }
+
+    /// The statement of a write, and whether it gives rows back.
+    ///
+    /// An upsert is one statement only where a database can name the constraint.
+    pub(crate) fn write(self, plan: &WritePlan) -> Result<(Statement, bool)> {
+        let returns = self.returns();
+        Ok(match plan {
+            WritePlan::Insert { schema, columns, rows } => {
+                let mut insert = insert_into(schema, columns)?;
+                for row in rows {
+                    insert.values(self.row_values(schema, columns, row)?).map_err(|_| shape(schema))?;
+                }
+                if columns.is_empty() {
+                    insert.or_default_values();
+                }
+                if !self.is_mysql() {
+                    insert.returning(returning(schema));
+                }
+                (self.with_rows(build!(self, insert), schema, returns.insert), returns.insert)
+            }
+            WritePlan::Upsert { schema, columns, row, on, update } => {
+                let mut insert = insert_into(schema, columns)?;
+                insert.values(self.row_values(schema, columns, row)?).map_err(|_| shape(schema))?;
+                let target: Vec<Name> =
+                    on.columns.iter().map(|at| column(schema, *at)).collect::<Result<_>>()?;
+                let set: Vec<Name> = columns
+                    .iter()
+                    .filter(|at| !on.columns.contains(at))
+                    .map(|at| column(schema, *at))
+                    .collect::<Result<_>>()?;
+                let mut conflict = OnConflict::columns(target.iter().copied());
+                if *update {
+                    // With nothing else to set, setting the key to itself makes RETURNING give the row.
+                    conflict.update_columns(if set.is_empty() { target } else { set });
+                } else {
+                    conflict.do_nothing();
+                }
+                insert.on_conflict(conflict);
+                insert.returning(returning(schema));
+                (build!(self, insert), true)
+            }
+            WritePlan::Update { schema, filter, set, returning: wanted } => {
+                let mut update = Query::update();
+                update.table(Name(schema.table));
+                for (at, datum) in set {
+                    update.value(column(schema, *at)?, self.value(schema, *at, datum)?);
+                }
+                if let Some(filter) = self.filtered(schema, filter.as_ref())? {
+                    update.and_where(filter);
+                }
+                let wanted = *wanted && returns.update;
+                if wanted {
+                    update.returning(returning(schema));
+                }
+                (build!(self, update), wanted)
+            }
+            WritePlan::Delete { schema, filter, returning: wanted } => {
+                let mut delete = Query::delete();
+                delete.from_table(Name(schema.table));
+                if let Some(filter) = self.filtered(schema, filter.as_ref())? {
+                    delete.and_where(filter);
+                }
+                let wanted = *wanted && returns.delete;
+                if wanted && !self.is_mysql() {
+                    delete.returning(returning(schema));
+                }
+                (self.with_rows(build!(self, delete), schema, wanted), wanted)
+            }
+        })
+    }
+
+    /// The row of a key, by the equality of its constraint, and locked; for databases that do not return it.
+    #[cfg(feature = "mysql")]
+    pub(crate) fn read_back(
+        self,
+        schema: &'static Schema,
+        key: impl Iterator<Item = (usize, Datum<'static>)>,
+    ) -> Result<Statement> {
+        let mut select = Query::select();
+        select.columns(columns(schema)).from(Name(schema.table)).lock(LockType::Update);
+        for (at, value) in key {
+            select.and_where(qualified(schema, at)?.eq(self.value(schema, at, &value)?));
+        }
+        Ok(build!(self, select))
+    }
+
+    /// Sets columns of the row of a key, by the equality of its constraint.
+    #[cfg(feature = "mysql")]
+    pub(crate) fn update_key(
+        self,
+        schema: &'static Schema,
+        key: impl Iterator<Item = (usize, Datum<'static>)>,
+        set: impl Iterator<Item = (usize, Datum<'static>)>,
+    ) -> Result<Statement> {
+        let mut update = Query::update();
+        update.table(Name(schema.table));
+        for (at, value) in set {
+            update.value(column(schema, at)?, self.value(schema, at, &value)?);
+        }
+        for (at, value) in key {
+            update.and_where(qualified(schema, at)?.eq(self.value(schema, at, &value)?));
+        }
+        Ok(build!(self, update))
+    }
+
+    /// MariaDB's `RETURNING`, which sea-query does not write.
+    fn with_rows(self, (mut text, values): Statement, schema: &'static Schema, wanted: bool) -> Statement {
+        if wanted && self.is_mysql() {
+            let quoted = schema.columns.iter().map(|def| format!("`{}`", def.name.replace('`', "``")));
+            text.push_str(" RETURNING ");
+            text.push_str(&quoted.collect::<Vec<_>>().join(", "));
+        }
+        (text, values)
+    }
+
+    fn row_values(
+        self,
+        schema: &'static Schema,
+        columns: &[usize],
+        row: &[Datum<'static>],
+    ) -> Result<Vec<Expr>> {
+        columns.iter().zip(row).map(|(at, datum)| self.value(schema, *at, datum)).collect()
+    }
 }
 
 /// The statements of a savepoint, the same in all SQL databases.
@@ -425,6 +417,7 @@ pub(crate) fn savepoint(savepoint: super::Savepoint) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::filter::TextMatch;
     use crate::model::{ColumnDef, Index, Policy};
     use crate::plan::Order;
 
@@ -455,7 +448,7 @@ mod tests {
         let mut plan = ReadPlan::rows(&SCHEMA, Some(filter));
         plan.order.push(Order { column: 0, direction: Direction::Descending });
         plan.offset = Some(3);
-        let (text, values) = read(&plan).expect("builds");
+        let (text, values) = Dialect::Sqlite.read(&plan).expect("builds");
         assert_eq!(
             text,
             r#"SELECT "users"."id", "users"."email", "users"."score" FROM "users" WHERE ("users"."email" COLLATE BINARY) = ? AND ("users"."id" IN (?, ?) AND "users"."email" LIKE ? ESCAPE '\') ORDER BY "users"."id" DESC LIMIT ? OFFSET ?"#
@@ -467,7 +460,7 @@ mod tests {
     fn values_that_sqlite_cannot_hold_are_named_by_column() {
         for datum in [Datum::UInt(u64::MAX), Datum::Float(f64::NAN)] {
             let plan = ReadPlan::rows(&SCHEMA, Some(Condition::Compare(2, Comparison::Eq, datum)));
-            let error = read(&plan).expect_err("refused");
+            let error = Dialect::Sqlite.read(&plan).expect_err("refused");
             assert_eq!((error.kind(), error.column()), (ErrorKind::InvalidValue, Some("score")));
         }
     }
@@ -481,7 +474,7 @@ mod tests {
             on: &SCHEMA.uniques[0],
             update: true,
         };
-        let ((text, _), rows) = write(&plan).expect("builds");
+        let ((text, _), rows) = Dialect::Sqlite.write(&plan).expect("builds");
         assert!(rows);
         assert_eq!(
             text,
@@ -492,7 +485,7 @@ mod tests {
     #[test]
     fn a_table_has_its_key_constraints_and_indexes() {
         assert_eq!(
-            create(&SCHEMA),
+            Dialect::Sqlite.create(&SCHEMA),
             [
                 r#"CREATE TABLE IF NOT EXISTS "users" ( "id" INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, "email" TEXT NOT NULL, "score" REAL )"#,
                 r#"CREATE UNIQUE INDEX IF NOT EXISTS "users_email_unique" ON "users" ("email")"#,
@@ -507,7 +500,7 @@ mod tests {
         for _ in 0..1_000 {
             filter = Condition::Not(Box::new(filter));
         }
-        let error = read(&ReadPlan::rows(&SCHEMA, Some(filter))).expect_err("refused");
+        let error = Dialect::Sqlite.read(&ReadPlan::rows(&SCHEMA, Some(filter))).expect_err("refused");
         assert_eq!(error.kind(), ErrorKind::InvalidQuery);
     }
 }

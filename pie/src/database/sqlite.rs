@@ -7,20 +7,18 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::sqlite::{
-    SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+    SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteQueryResult, SqliteRow,
+    SqliteSynchronous,
 };
-use sqlx::{Arguments, AssertSqlSafe, Column, Executor, Row as _, SqlitePool, TypeInfo, ValueRef};
+use sqlx::{Arguments, AssertSqlSafe, Column, Row as _, SqlitePool, TypeInfo, ValueRef};
 
 use super::options::read_uncommitted;
-use super::sql::{self, Statement};
-use super::{
-    Cascade, Database, DatabaseOptions, RawRows, RawStatement, Row, Savepoint, Session, Transaction,
-    TxOptions, Written,
-};
+use super::pooled::{self, Done, Driver, Pooled, Types, statements};
+use super::sql::Dialect;
+use super::{Cascade, Database, DatabaseOptions, Row, Session, Transaction, TxOptions};
 use crate::cache::BoxFuture;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Datum, Schema};
-use crate::plan::{ReadPlan, WritePlan};
 
 /// A SQLite database.
 ///
@@ -171,161 +169,62 @@ fn refused(message: &str, code: i32) -> Error {
     }
 }
 
-fn arguments(values: sea_query::Values) -> Result<SqliteArguments> {
-    let mut out = SqliteArguments::default();
-    for value in values.0 {
-        use sea_query::Value;
-        let added = match value {
-            Value::BigInt(v) => out.add(v),
-            Value::BigUnsigned(v) => out.add(v.map(|v| i64::try_from(v).unwrap_or(i64::MAX))),
-            Value::Double(v) => out.add(v),
-            Value::String(v) => out.add(v),
-            Value::Bytes(v) => out.add(v),
-            Value::Bool(v) => out.add(v),
-            _ => {
-                return Err(Error::new(
-                    ErrorKind::InvalidValue,
-                    "a value of a kind that is never made for SQLite",
-                ));
-            }
-        };
-        added.map_err(|_| Error::new(ErrorKind::InvalidValue, "a value that SQLite cannot take"))?;
-    }
-    Ok(out)
+fn done(result: SqliteQueryResult) -> Done {
+    Done { affected: result.rows_affected(), last_id: 0 }
 }
 
-/// The values of a row as SQLite stores them; the fields of the model bring them into their form.
-fn row(source: &SqliteRow) -> Result<Row> {
-    (0..source.len())
-        .map(|at| {
-            let raw = source.try_get_raw(at).map_err(failure)?;
-            if raw.is_null() {
-                return Ok(Datum::Null);
-            }
-            let kind = raw.type_info().name().to_owned();
-            let value = match kind.as_str() {
-                "INTEGER" => source.try_get_unchecked::<i64, _>(at).map(Datum::Int),
-                "REAL" => source.try_get_unchecked::<f64, _>(at).map(Datum::Float),
-                "TEXT" => source.try_get_unchecked::<String, _>(at).map(|text| Datum::Text(text.into())),
-                _ => source.try_get_unchecked::<Vec<u8>, _>(at).map(|bytes| Datum::Bytes(bytes.into())),
-            };
-            value.map_err(|error| {
-                Error::new(ErrorKind::Decode, "holds text that is not UTF-8")
-                    .with_column(source.column(at).name().to_owned())
-                    .with_source(error)
-            })
-        })
-        .collect()
-}
-
-async fn fetch<'c, E>(executor: E, (text, values): Statement) -> Result<Vec<Row>>
-where
-    E: Executor<'c, Database = sqlx::Sqlite>,
-{
-    let query = sqlx::query_with(AssertSqlSafe(text), arguments(values)?);
-    let rows = query.fetch_all(executor).await.map_err(failure)?;
-    rows.iter().map(row).collect()
-}
-
-async fn change<'c, E>(executor: E, plan: &WritePlan) -> Result<Written>
-where
-    E: Executor<'c, Database = sqlx::Sqlite>,
-{
-    let (statement, gives_rows) = sql::write(plan)?;
-    if gives_rows {
-        let rows = fetch(executor, statement).await?;
-        return Ok(Written::new(rows.len() as u64, rows));
-    }
-    let query = sqlx::query_with(AssertSqlSafe(statement.0), arguments(statement.1)?);
-    let done = query.execute(executor).await.map_err(failure)?;
-    Ok(Written::new(done.rows_affected(), Vec::new()))
-}
-
-async fn raw<'c, E>(executor: E, statement: &RawStatement) -> Result<RawRows>
-where
-    E: Executor<'c, Database = sqlx::Sqlite>,
-{
-    use futures_util::TryStreamExt;
-    use sqlx::Either;
-
-    let values = statement
-        .values
-        .iter()
-        .map(|datum| {
-            sql::bound(datum)
-                .map_err(|what| Error::new(ErrorKind::InvalidValue, format!("SQLite cannot hold {what}")))
-        })
-        .collect::<Result<Vec<_>>>()?;
-    let query = sqlx::query_with(
-        AssertSqlSafe(std::sync::Arc::clone(&statement.text)),
-        arguments(sea_query::Values(values))?,
-    );
-    #[expect(deprecated, reason = "the only call that gives both the rows and the number of changed rows")]
-    let mut stream = query.fetch_many(executor);
-    let mut out = RawRows::default();
-    while let Some(item) = stream.try_next().await.map_err(failure)? {
-        match item {
-            Either::Left(done) => out.affected += done.rows_affected(),
-            Either::Right(found) => {
-                if out.names.is_empty() {
-                    out.names = found.columns().iter().map(|column| column.name().to_owned()).collect();
+impl Driver for sqlx::Sqlite {
+    fn arguments(values: sea_query::Values) -> Result<SqliteArguments> {
+        let mut out = SqliteArguments::default();
+        for value in values.0 {
+            use sea_query::Value;
+            let added = match value {
+                Value::BigInt(v) => out.add(v),
+                Value::BigUnsigned(v) => out.add(v.map(|v| i64::try_from(v).unwrap_or(i64::MAX))),
+                Value::Double(v) => out.add(v),
+                Value::String(v) => out.add(v),
+                Value::Bytes(v) => out.add(v),
+                Value::Bool(v) => out.add(v),
+                _ => {
+                    return Err(Error::new(
+                        ErrorKind::InvalidValue,
+                        "a value of a kind that is never made for SQLite",
+                    ));
                 }
-                out.rows.push(row(&found)?);
-            }
+            };
+            added.map_err(|_| Error::new(ErrorKind::InvalidValue, "a value that SQLite cannot take"))?;
         }
-    }
-    Ok(out)
-}
-
-struct Pooled(SqlitePool);
-
-impl Session for Pooled {
-    fn read<'a>(&'a mut self, plan: &'a ReadPlan) -> BoxFuture<'a, Result<Vec<Row>>> {
-        Box::pin(async move { fetch(&self.0, sql::read(plan)?).await })
+        Ok(out)
     }
 
-    fn write<'a>(&'a mut self, plan: &'a WritePlan) -> BoxFuture<'a, Result<Written>> {
-        Box::pin(change(&self.0, plan))
+    fn row(source: &SqliteRow, _: Types) -> Result<Row> {
+        (0..source.len())
+            .map(|at| {
+                let raw = source.try_get_raw(at).map_err(failure)?;
+                if raw.is_null() {
+                    return Ok(Datum::Null);
+                }
+                let kind = raw.type_info().name().to_owned();
+                let value = match kind.as_str() {
+                    "INTEGER" => source.try_get_unchecked::<i64, _>(at).map(Datum::Int),
+                    "REAL" => source.try_get_unchecked::<f64, _>(at).map(Datum::Float),
+                    "TEXT" => source.try_get_unchecked::<String, _>(at).map(|text| Datum::Text(text.into())),
+                    _ => source.try_get_unchecked::<Vec<u8>, _>(at).map(|bytes| Datum::Bytes(bytes.into())),
+                };
+                value.map_err(|error| {
+                    Error::new(ErrorKind::Decode, "holds text that is not UTF-8")
+                        .with_column(source.column(at).name().to_owned())
+                        .with_source(error)
+                })
+            })
+            .collect()
     }
 
-    fn raw<'a>(&'a mut self, statement: &'a RawStatement) -> BoxFuture<'a, Result<RawRows>> {
-        Box::pin(raw(&self.0, statement))
-    }
-}
-
-struct Open(sqlx::Transaction<'static, sqlx::Sqlite>);
-
-impl Session for Open {
-    fn read<'a>(&'a mut self, plan: &'a ReadPlan) -> BoxFuture<'a, Result<Vec<Row>>> {
-        Box::pin(async move { fetch(&mut *self.0, sql::read(plan)?).await })
+    fn failure(error: sqlx::Error) -> Error {
+        failure(error)
     }
 
-    fn write<'a>(&'a mut self, plan: &'a WritePlan) -> BoxFuture<'a, Result<Written>> {
-        Box::pin(change(&mut *self.0, plan))
-    }
-
-    fn raw<'a>(&'a mut self, statement: &'a RawStatement) -> BoxFuture<'a, Result<RawRows>> {
-        Box::pin(raw(&mut *self.0, statement))
-    }
-}
-
-impl Transaction for Open {
-    fn savepoint(&mut self, savepoint: Savepoint) -> BoxFuture<'_, Result<()>> {
-        Box::pin(async move {
-            for statement in sql::savepoint(savepoint) {
-                sqlx::query(AssertSqlSafe(statement)).execute(&mut *self.0).await.map_err(failure)?;
-            }
-            Ok(())
-        })
-    }
-
-    fn commit(self: Box<Self>) -> BoxFuture<'static, Result<()>> {
-        Box::pin(async move { self.0.commit().await.map_err(failure) })
-    }
-
-    fn rollback(self: Box<Self>) -> BoxFuture<'static, Result<()>> {
-        Box::pin(async move { self.0.rollback().await.map_err(failure) })
-    }
+    statements!(Self);
 }
 
 impl Database for Sqlite {
@@ -334,17 +233,14 @@ impl Database for Sqlite {
     }
 
     fn session(&self) -> Box<dyn Session> {
-        Box::new(Pooled(self.pool.clone()))
+        Box::new(Pooled { pool: self.pool.clone(), dialect: Dialect::Sqlite })
     }
 
     fn begin(&self, options: TxOptions) -> BoxFuture<'_, Result<Box<dyn Transaction>>> {
         // Takes the write lock at once: what is read from here on cannot be changed by anybody else. A transaction that only reads
         // sees one state of the database from its first statement on, and keeps no writer waiting. Both are serializable.
         let begin = if options.read_only { "BEGIN DEFERRED" } else { "BEGIN IMMEDIATE" };
-        Box::pin(async move {
-            let open = self.pool.begin_with(begin).await.map_err(failure)?;
-            Ok(Box::new(Open(open)) as Box<dyn Transaction>)
-        })
+        Box::pin(pooled::begin(&self.pool, Dialect::Sqlite, begin.to_owned()))
     }
 
     fn check(&self) -> BoxFuture<'_, Result<()>> {
@@ -360,7 +256,7 @@ impl Database for Sqlite {
 
     fn create_table(&self, schema: &'static Schema) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {
-            for statement in sql::create(schema) {
+            for statement in Dialect::Sqlite.create(schema) {
                 sqlx::query(AssertSqlSafe(statement))
                     .execute(&self.pool)
                     .await

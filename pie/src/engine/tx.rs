@@ -412,9 +412,9 @@ impl Tx {
         in_task(async move {
             let schema = plan.schema();
             let mut held = Held::new(&tx).await?;
-            let max_values = tx.engine.database().max_values();
-            let in_parts = in_parts(&plan, max_values);
-            let (result, touched) = match perform(&mut *held, plan, max_values).await {
+            let database = tx.engine.database();
+            let in_parts = in_parts(&plan, database.max_values());
+            let (result, touched) = match perform(&mut *held, plan, database).await {
                 Ok((written, touched)) => (Ok(written), touched),
                 // A statement that a constraint refuses has done nothing.
                 Err(error) if surely_refused(&error) && !in_parts => (Err(error), Touched::nothing()),

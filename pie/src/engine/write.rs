@@ -13,7 +13,7 @@ use super::Engine;
 use super::read::id_condition;
 use crate::cache::commits::Pending;
 use crate::cache::stamps::StampName;
-use crate::database::{Row, Session, TxOptions, Written};
+use crate::database::{Database, Isolation, Returns, Row, Session, TxOptions, Written};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ColumnDef, Datum, Schema};
 use crate::plan::filter::{Comparison, Condition};
@@ -118,17 +118,24 @@ fn canonical_row(schema: &'static Schema, columns: &[usize], row: &[Datum<'stati
 }
 
 /// Whether the old values of the rows have to be read before the write.
-fn needs_old(plan: &WritePlan) -> bool {
+fn needs_old(plan: &WritePlan, returns: Returns) -> bool {
     match plan {
         WritePlan::Insert { .. } => false,
         WritePlan::Upsert { .. } => true,
         // What is not set stays as it was, and comes back with the row.
         WritePlan::Update { schema, set, filter, .. } => {
-            let keys = key_columns(schema);
-            set.iter().any(|(at, _)| keys.contains(at)) || !is_one_row(schema, filter.as_ref())
+            !returns.update || sets_keys(schema, set) || !is_one_row(schema, filter.as_ref())
         }
-        WritePlan::Delete { schema, filter, .. } => !is_one_row(schema, filter.as_ref()),
+        WritePlan::Delete { schema, filter, .. } => {
+            !returns.delete || !is_one_row(schema, filter.as_ref())
+        }
     }
+}
+
+/// Whether an update may change what a row is found by.
+fn sets_keys(schema: &'static Schema, set: &[(usize, Datum<'static>)]) -> bool {
+    let keys = key_columns(schema);
+    set.iter().any(|(at, _)| keys.contains(at))
 }
 
 /// Whether a condition picks one row at most: by the id.
@@ -165,8 +172,10 @@ fn name_of_one_row(schema: &'static Schema, filter: &Condition) -> Option<String
 }
 
 /// Whether a write needs a transaction of its own: it is more than one statement.
-fn needs_transaction(plan: &WritePlan, max_values: usize) -> bool {
-    in_parts(plan, max_values) || needs_old(plan)
+fn needs_transaction(plan: &WritePlan, database: &dyn Database) -> bool {
+    let returns = database.returns();
+    let reads_back = matches!(plan, WritePlan::Insert { .. }) && !returns.insert;
+    reads_back || in_parts(plan, database.max_values()) || needs_old(plan, returns)
 }
 
 /// Whether a write changes rows in several statements, of which one can fail after others.
@@ -184,10 +193,18 @@ fn rows_per_statement(columns: &[usize], max_values: usize) -> usize {
 
 /// Whether an error of a commit says that nothing was committed.
 pub(super) fn surely_refused(error: &Error) -> bool {
-    use ErrorKind::{Busy, CheckViolation, ForeignKeyViolation, SerializationFailure, UniqueViolation};
+    use ErrorKind::{
+        Busy, CheckViolation, ForeignKeyViolation, NullValue, SerializationFailure, TransactionFailed,
+        UniqueViolation,
+    };
     matches!(
         error.kind(),
-        Busy | CheckViolation | ForeignKeyViolation | SerializationFailure | UniqueViolation
+        Busy | CheckViolation
+            | ForeignKeyViolation
+            | NullValue
+            | SerializationFailure
+            | TransactionFailed
+            | UniqueViolation
     )
 }
 
@@ -200,13 +217,13 @@ fn outcome_unknown(error: &Error) -> bool {
 pub(crate) async fn perform(
     session: &mut (dyn Session + '_),
     plan: WritePlan,
-    max_values: usize,
+    database: &dyn Database,
 ) -> Result<(Written, Touched)> {
-    let schema = plan.schema();
-    if !needs_old(&plan) {
+    let (schema, returns) = (plan.schema(), database.returns());
+    if !needs_old(&plan, returns) {
         return match plan {
             WritePlan::Insert { columns, rows, .. } => {
-                insert(session, schema, columns, rows, max_values).await
+                insert(session, schema, columns, rows, database.max_values()).await
             }
             plan => {
                 let written = session.write(&plan).await?;
@@ -227,10 +244,32 @@ pub(crate) async fn perform(
     if old.len() > MAX_ROWS {
         return Ok((session.write(&without_rows(only)).await?, Touched::Families));
     }
-    let written = session.write(&narrowed(only, schema, &old)).await?;
+    let new_ids = match &only {
+        WritePlan::Update { set, .. } if !returns.update => Some(ids_after(schema, &old, set)),
+        _ => None,
+    };
+    let mut written = session.write(&narrowed(only, schema, &old)).await?;
+    if let Some(ids) = new_ids {
+        let mut plan = ReadPlan::rows(schema, Some(id_condition(schema.id.columns, &ids)));
+        plan.for_update = true;
+        written.rows = session.read(&plan).await?;
+        if written.rows.len() as u64 != written.affected {
+            // The database made another id of one than was set.
+            return Ok((written, Touched::Families));
+        }
+    }
     // A deleted row has no new values: those that come back are the old ones once more.
     let touched = Touched::rows(schema, &old, new_rows(&written.rows));
     Ok((written, touched))
+}
+
+/// The ids that rows have after an update.
+fn ids_after(schema: &'static Schema, old: &[Row], set: &[(usize, Datum<'static>)]) -> Vec<Args<'static>> {
+    let value = |row: &Row, at: &usize| {
+        let set = set.iter().find(|(column, _)| column == at).map(|(_, value)| value);
+        set.or(row.get(*at)).cloned().unwrap_or(Datum::Null)
+    };
+    old.iter().map(|row| schema.id.columns.iter().map(|at| value(row, at)).collect()).collect()
 }
 
 /// Reads the rows that a write is about to change, and locks them until the transaction ends; one more than are told apart.
@@ -408,14 +447,15 @@ impl Engine {
         plan: WritePlan,
         pending: &mut Option<Pending>,
     ) -> (Result<Written>, Touched) {
-        let schema = plan.schema();
-        let max_values = self.database().max_values();
-        let outcome = if needs_transaction(&plan, max_values) {
-            let mut transaction = match self.database().begin(TxOptions::default()).await {
+        let (schema, database) = (plan.schema(), self.database());
+        let outcome = if needs_transaction(&plan, database) {
+            // What counts is locked when it is read.
+            let options = TxOptions::new().isolation(Isolation::ReadCommitted);
+            let mut transaction = match database.begin(options).await {
                 Ok(transaction) => transaction,
                 Err(error) => return (Err(error), Touched::nothing()),
             };
-            match perform(&mut *transaction, plan, max_values).await {
+            match perform(&mut *transaction, plan, database).await {
                 Ok((written, touched)) => {
                     *pending = Some(self.chain().pending(&touched.stamps(self, schema)));
                     return match transaction.commit().await {
@@ -437,7 +477,7 @@ impl Engine {
             {
                 *pending = Some(self.chain().pending(&self.stamps(&[name])));
             }
-            perform(&mut *self.database().session(), plan, max_values).await
+            perform(&mut *database.session(), plan, database).await
         };
         match outcome {
             Ok((written, touched)) => (Ok(written), touched),

@@ -330,6 +330,8 @@ impl Value for Vec<u8> {
     fn from_datum(datum: Datum<'static>) -> Result<Self, ValueError> {
         match datum {
             Datum::Bytes(v) => Ok(v.into_owned()),
+            // In an answer to raw SQL, MySQL does not tell bytes from text.
+            Datum::Text(v) => Ok(v.into_owned().into_bytes()),
             other => Err(wrong("bytes", &other)),
         }
     }
@@ -352,6 +354,8 @@ impl Value for Uuid {
             Datum::Uuid(v) => Ok(v),
             Datum::Bytes(v) => Self::from_slice(&v)
                 .map_err(|_| ValueError::Content("holds bytes that are not the 16 of a UUID".into())),
+            // The bytes themselves, which MySQL does not tell from text: a UUID in letters is longer.
+            Datum::Text(v) if v.len() == 16 => Self::from_datum(Datum::Bytes(v.into_owned().into_bytes().into())),
             Datum::Text(v) => {
                 Self::parse_str(&v).map_err(|_| ValueError::Content("holds text that is not a UUID".into()))
             }
@@ -426,6 +430,7 @@ impl Value for NaiveDateTime {
     fn from_datum(datum: Datum<'static>) -> Result<Self, ValueError> {
         match datum {
             Datum::DateTime(v) => Ok(micros(v)),
+            Datum::Timestamp(v) => Ok(micros(v.naive_utc())),
             Datum::Text(v) => parsed(
                 &v,
                 &["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M"],
@@ -449,6 +454,8 @@ impl Value for DateTime<Utc> {
     fn from_datum(datum: Datum<'static>) -> Result<Self, ValueError> {
         match datum {
             Datum::Timestamp(v) => Ok(micros(v)),
+            // Without a zone it is UTC.
+            Datum::DateTime(v) => Ok(micros(v.and_utc())),
             Datum::Text(v) => match DateTime::parse_from_rfc3339(&v) {
                 Ok(time) => Ok(micros(time.with_timezone(&Utc))),
                 // The form of SQLite's own CURRENT_TIMESTAMP, which is UTC.

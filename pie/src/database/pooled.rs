@@ -1,0 +1,342 @@
+//! Sessions and transactions over a pool of sqlx, the same for each of its drivers.
+
+use futures_util::TryStreamExt;
+use sqlx::pool::PoolConnection;
+use sqlx::{AssertSqlSafe, Either, Pool};
+
+use super::sql::{self, Dialect, Statement};
+use super::{RawRows, RawStatement, Row, Savepoint, Session, Transaction, Written};
+use crate::cache::BoxFuture;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{ColumnType, Schema};
+use crate::plan::{Ask, ReadPlan, WritePlan};
+
+/// What a statement did: how many rows it changed, and the id that the database counted up.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Done {
+    pub(super) affected: u64,
+    pub(super) last_id: u64,
+}
+
+/// The types that the columns of an answer have in the model, where it says so: some databases do not tell text from bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Types {
+    /// Whole rows.
+    Rows(&'static Schema),
+    /// One column.
+    One(ColumnType),
+    /// Numbers, and answers to statements of the program's own.
+    Unknown,
+}
+
+impl Types {
+    #[allow(dead_code, reason = "SQLite tells text from bytes")]
+    pub(super) fn at(self, column: usize) -> Option<ColumnType> {
+        match self {
+            Self::Rows(schema) => schema.columns.get(column).map(|def| def.ty),
+            Self::One(ty) => Some(ty),
+            Self::Unknown => None,
+        }
+    }
+
+    fn of(plan: &ReadPlan) -> Self {
+        match plan.ask {
+            Ask::Rows => Self::Rows(plan.schema),
+            Ask::Distinct(at) => plan.schema.columns.get(at).map_or(Self::Unknown, |def| Self::One(def.ty)),
+            Ask::Count | Ask::Exists => Self::Unknown,
+        }
+    }
+}
+
+/// A stream of what a raw statement gives.
+pub(super) type Stream<'c, D> =
+    futures_util::stream::BoxStream<'c, sqlx::Result<Either<Done, <D as sqlx::Database>::Row>>>;
+
+/// A driver of sqlx: what differs is its types, and how it says things.
+pub(super) trait Driver: sqlx::Database {
+    /// The values of a statement.
+    fn arguments(values: sea_query::Values) -> Result<Self::Arguments>;
+
+    /// The values of a row as the database has them; the fields of the model bring them into their form.
+    fn row(row: &Self::Row, types: Types) -> Result<Row>;
+
+    /// The names of the columns of a row.
+    fn names(row: &Self::Row) -> Vec<String>;
+
+    /// The typed error of what sqlx says.
+    fn failure(error: sqlx::Error) -> Error;
+
+    /// Runs a statement that gives rows.
+    fn fetch<'c>(
+        connection: &'c mut Self::Connection,
+        text: String,
+        arguments: Self::Arguments,
+    ) -> BoxFuture<'c, sqlx::Result<Vec<Self::Row>>>;
+
+    /// Runs a statement that gives none.
+    fn execute<'c>(
+        connection: &'c mut Self::Connection,
+        text: String,
+        arguments: Self::Arguments,
+    ) -> BoxFuture<'c, sqlx::Result<Done>>;
+
+    /// Runs a statement of which nobody knows what it gives.
+    fn both<'c>(
+        connection: &'c mut Self::Connection,
+        text: String,
+        arguments: Self::Arguments,
+    ) -> Stream<'c, Self>;
+
+    /// Runs a write that this database needs several statements for; `None` where it is one.
+    fn compound<'c>(
+        connection: &'c mut Self::Connection,
+        dialect: Dialect,
+        plan: &'c WritePlan,
+    ) -> Option<BoxFuture<'c, Result<Written>>> {
+        let _ = (connection, dialect, plan);
+        None
+    }
+
+    /// Whether nothing more can be done in the transaction after this error, and why.
+    fn ends_transaction(error: &Error) -> Option<Error> {
+        let _ = error;
+        None
+    }
+}
+
+/// The methods of a [`Driver`] that only differ in its name.
+macro_rules! statements {
+    ($Driver:ty) => {
+        fn fetch<'c>(
+            connection: &'c mut Self::Connection,
+            text: String,
+            arguments: Self::Arguments,
+        ) -> crate::cache::BoxFuture<'c, sqlx::Result<Vec<Self::Row>>> {
+            Box::pin(sqlx::query_with(sqlx::AssertSqlSafe(text), arguments).fetch_all(connection))
+        }
+
+        fn execute<'c>(
+            connection: &'c mut Self::Connection,
+            text: String,
+            arguments: Self::Arguments,
+        ) -> crate::cache::BoxFuture<'c, sqlx::Result<crate::database::pooled::Done>> {
+            Box::pin(async move {
+                sqlx::query_with(sqlx::AssertSqlSafe(text), arguments).execute(connection).await.map(done)
+            })
+        }
+
+        fn both<'c>(
+            connection: &'c mut Self::Connection,
+            text: String,
+            arguments: Self::Arguments,
+        ) -> crate::database::pooled::Stream<'c, Self> {
+            use futures_util::TryStreamExt;
+            let query = sqlx::query_with(sqlx::AssertSqlSafe(text), arguments);
+            #[expect(deprecated, reason = "the only call that gives both the rows and the number of changed rows")]
+            let stream = query.fetch_many(connection);
+            Box::pin(stream.map_ok(|item| item.map_left(done)))
+        }
+
+        fn names(row: &Self::Row) -> Vec<String> {
+            use sqlx::{Column, Row};
+            row.columns().iter().map(|column| column.name().to_owned()).collect()
+        }
+    };
+}
+pub(super) use statements;
+
+/// Runs a statement and gives its rows.
+pub(super) async fn fetch<D: Driver>(
+    connection: &mut D::Connection,
+    (text, values): Statement,
+    types: Types,
+) -> Result<Vec<Row>> {
+    let rows = D::fetch(connection, text, D::arguments(values)?).await.map_err(D::failure)?;
+    rows.iter().map(|row| D::row(row, types)).collect()
+}
+
+/// Runs a statement that gives no rows.
+pub(super) async fn execute<D: Driver>(
+    connection: &mut D::Connection,
+    (text, values): Statement,
+) -> Result<Done> {
+    D::execute(connection, text, D::arguments(values)?).await.map_err(D::failure)
+}
+
+async fn change<D: Driver>(
+    connection: &mut D::Connection,
+    dialect: Dialect,
+    plan: &WritePlan,
+) -> Result<Written> {
+    if let Some(work) = D::compound(connection, dialect, plan) {
+        return work.await;
+    }
+    let (statement, gives_rows) = dialect.write(plan)?;
+    if gives_rows {
+        let rows = fetch::<D>(connection, statement, Types::Rows(plan.schema())).await?;
+        return Ok(Written::new(rows.len() as u64, rows));
+    }
+    Ok(Written::new(execute::<D>(connection, statement).await?.affected, Vec::new()))
+}
+
+async fn raw<D: Driver>(
+    connection: &mut D::Connection,
+    dialect: Dialect,
+    statement: &RawStatement,
+) -> Result<RawRows> {
+    let values = statement
+        .values
+        .iter()
+        .map(|datum| {
+            dialect.bound(datum, None).map_err(|what| {
+                Error::new(ErrorKind::InvalidValue, format!("{} cannot hold {what}", dialect.name()))
+            })
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let arguments = D::arguments(sea_query::Values(values))?;
+    let mut stream = D::both(connection, statement.text.to_string(), arguments);
+    let mut out = RawRows::default();
+    while let Some(item) = stream.try_next().await.map_err(D::failure)? {
+        match item {
+            Either::Left(done) => out.affected += done.affected,
+            Either::Right(found) => {
+                if out.names.is_empty() {
+                    out.names = D::names(&found);
+                }
+                out.rows.push(D::row(&found, Types::Unknown)?);
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// Runs each plan on a connection of its own.
+pub(super) struct Pooled<D: Driver> {
+    pub(super) pool: Pool<D>,
+    pub(super) dialect: Dialect,
+}
+
+impl<D: Driver> Pooled<D> {
+    async fn acquire(&self) -> Result<PoolConnection<D>> {
+        self.pool.acquire().await.map_err(D::failure)
+    }
+}
+
+impl<D: Driver> Session for Pooled<D> {
+    fn read<'a>(&'a mut self, plan: &'a ReadPlan) -> BoxFuture<'a, Result<Vec<Row>>> {
+        Box::pin(async move {
+            let statement = self.dialect.read(plan)?;
+            fetch::<D>(&mut *self.acquire().await?, statement, Types::of(plan)).await
+        })
+    }
+
+    fn write<'a>(&'a mut self, plan: &'a WritePlan) -> BoxFuture<'a, Result<Written>> {
+        Box::pin(async move { change::<D>(&mut *self.acquire().await?, self.dialect, plan).await })
+    }
+
+    fn raw<'a>(&'a mut self, statement: &'a RawStatement) -> BoxFuture<'a, Result<RawRows>> {
+        Box::pin(async move { raw::<D>(&mut *self.acquire().await?, self.dialect, statement).await })
+    }
+}
+
+/// A transaction.
+pub(super) struct Open<D: Driver> {
+    pub(super) inner: sqlx::Transaction<'static, D>,
+    pub(super) dialect: Dialect,
+    /// Why nothing more can be done, once a statement has failed so.
+    pub(super) ended: Option<Error>,
+}
+
+impl<D: Driver> Open<D> {
+    fn check(&self) -> Result<()> {
+        self.ended.clone().map_or(Ok(()), Err)
+    }
+
+    /// Remembers an error after which the transaction cannot go on.
+    fn noted<T>(&mut self, result: Result<T>) -> Result<T> {
+        if let Err(error) = &result {
+            self.ended = D::ends_transaction(error);
+        }
+        result
+    }
+}
+
+impl<D: Driver> Session for Open<D> {
+    fn read<'a>(&'a mut self, plan: &'a ReadPlan) -> BoxFuture<'a, Result<Vec<Row>>> {
+        Box::pin(async move {
+            self.check()?;
+            let statement = self.dialect.read(plan)?;
+            let rows = fetch::<D>(&mut *self.inner, statement, Types::of(plan)).await;
+            self.noted(rows)
+        })
+    }
+
+    fn write<'a>(&'a mut self, plan: &'a WritePlan) -> BoxFuture<'a, Result<Written>> {
+        Box::pin(async move {
+            self.check()?;
+            let written = change::<D>(&mut *self.inner, self.dialect, plan).await;
+            self.noted(written)
+        })
+    }
+
+    fn raw<'a>(&'a mut self, statement: &'a RawStatement) -> BoxFuture<'a, Result<RawRows>> {
+        Box::pin(async move {
+            self.check()?;
+            let rows = raw::<D>(&mut *self.inner, self.dialect, statement).await;
+            self.noted(rows)
+        })
+    }
+}
+
+impl<D: Driver> Transaction for Open<D> {
+    fn savepoint(&mut self, savepoint: Savepoint) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            // Undoing a savepoint also undoes what failed in it, where the database still knows the transaction.
+            let mends = matches!(savepoint, Savepoint::Undo(_))
+                && self.ended.as_ref().is_some_and(|error| error.kind() == ErrorKind::TransactionFailed);
+            if !mends {
+                self.check()?;
+            }
+            for statement in sql::savepoint(savepoint) {
+                let done = sqlx_execute::<D>(&mut *self.inner, statement).await;
+                if let Err(error) = done {
+                    return self.noted(Err(error));
+                }
+            }
+            if mends {
+                self.ended = None;
+            }
+            Ok(())
+        })
+    }
+
+    fn commit(self: Box<Self>) -> BoxFuture<'static, Result<()>> {
+        Box::pin(async move {
+            if let Some(error) = self.ended {
+                // A database may say yes to the commit, and have undone everything.
+                let _ = self.inner.rollback().await;
+                return Err(error);
+            }
+            self.inner.commit().await.map_err(D::failure)
+        })
+    }
+
+    fn rollback(self: Box<Self>) -> BoxFuture<'static, Result<()>> {
+        Box::pin(async move { self.inner.rollback().await.map_err(D::failure) })
+    }
+}
+
+/// Runs a statement without values.
+pub(super) async fn sqlx_execute<D: Driver>(connection: &mut D::Connection, text: String) -> Result<()> {
+    D::execute(connection, text, D::Arguments::default()).await.map(drop).map_err(D::failure)
+}
+
+/// Begins a transaction with this statement.
+pub(super) async fn begin<D: Driver>(
+    pool: &Pool<D>,
+    dialect: Dialect,
+    statement: String,
+) -> Result<Box<dyn Transaction>> {
+    let inner = pool.begin_with(AssertSqlSafe(statement)).await.map_err(D::failure)?;
+    Ok(Box::new(Open { inner, dialect, ended: None }))
+}

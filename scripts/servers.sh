@@ -1,0 +1,71 @@
+# Database servers for tests, on private ports in temporary folders: sourced by scripts/test, which has set $folder, `started`, `say` and `need`.
+# Each function exports the URL under which the tests find its server. None of them makes anything durable: tests need no power cuts.
+
+# Runs a server as the user that it insists on, when this is root.
+as_user() {
+  local user=$1
+  shift
+  if [ "$(id -u)" = 0 ]; then exec setpriv --reuid "$user" --regid "$user" --clear-groups "$@"; else exec "$@"; fi
+}
+
+own() {
+  mkdir -p "$2"
+  if [ "$(id -u)" = 0 ]; then chmod 711 "$folder" && chown "$1:" "$2"; fi
+}
+
+free_port() {
+  local port
+  for port in $(shuf -i "$1" -n 50); do
+    (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port"; return; }
+  done
+}
+
+start_postgres() {
+  local bin data=$folder/postgres port
+  bin=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1)
+  if [ -z "$bin" ] || [ ! -x "$bin/initdb" ]; then
+    need initdb postgresql /usr/lib/postgresql
+    bin=$(ls -d /usr/lib/postgresql/*/bin | sort -V | tail -n 1)
+  fi
+  port=$(free_port 30000-34999)
+  own postgres "$data"
+  (as_user postgres "$bin/initdb" -D "$data" -U pie -A trust --no-sync -E UTF8 --locale C.UTF-8) >"$folder/postgres-init.log" 2>&1 ||
+    { cat "$folder/postgres-init.log" >&2; return 1; }
+  (as_user postgres "$bin/postgres" -D "$data" -p "$port" -k "$data" -c listen_addresses=127.0.0.1 -c fsync=off \
+    -c synchronous_commit=off -c full_page_writes=off -c max_connections=400 -c shared_buffers=64MB) >"$folder/postgres.log" 2>&1 &
+  started+=("$!")
+  for _ in $(seq 300); do
+    if "$bin/pg_isready" -q -h 127.0.0.1 -p "$port" -U pie; then
+      export PIE_TEST_POSTGRES_URL="postgres://pie@127.0.0.1:$port/postgres"
+      "$bin/postgres" --version
+      return
+    fi
+    sleep 0.1
+  done
+  echo "PostgreSQL did not start:" >&2
+  cat "$folder/postgres.log" >&2
+  return 1
+}
+
+start_mariadb() {
+  local data=$folder/mariadb port
+  need mariadbd mariadb-server /usr/sbin
+  port=$(free_port 35000-39999)
+  own mysql "$data"
+  (as_user mysql mariadb-install-db --no-defaults --datadir="$data" --auth-root-authentication-method=normal --skip-test-db) \
+    >"$folder/mariadb-init.log" 2>&1 || { cat "$folder/mariadb-init.log" >&2; return 1; }
+  (as_user mysql mariadbd --no-defaults --datadir="$data" --port="$port" --bind-address=127.0.0.1 --socket="$data/s" \
+    --pid-file="$data/pid" --innodb-flush-log-at-trx-commit=0 --innodb-buffer-pool-size=64M --max-connections=400 --max-allowed-packet=64M --skip-log-bin) >"$folder/mariadb.log" 2>&1 &
+  started+=("$!")
+  for _ in $(seq 300); do
+    if mariadb-admin --no-defaults -h 127.0.0.1 -P "$port" -u root ping >/dev/null 2>&1; then
+      export PIE_TEST_MYSQL_URL="mysql://root@127.0.0.1:$port"
+      mariadbd --version
+      return
+    fi
+    sleep 0.1
+  done
+  echo "MariaDB did not start:" >&2
+  cat "$folder/mariadb.log" >&2
+  return 1
+}
