@@ -84,7 +84,9 @@ pub struct RawStatement {
 }
 
 impl RawStatement {
-    pub(crate) fn new(text: Arc<str>, values: Vec<Datum<'static>>) -> Self {
+    /// This text with these values.
+    #[must_use]
+    pub fn new(text: Arc<str>, values: Vec<Datum<'static>>) -> Self {
         Self { text, values }
     }
 }

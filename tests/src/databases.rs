@@ -103,7 +103,8 @@ fn unique_name() -> String {
 
 #[allow(clippy::panic, reason = "it fails a test")]
 fn server(variable: &str) -> String {
-    env::var(variable).unwrap_or_else(|_| panic!("{variable} is not set: scripts/test starts the server and sets it"))
+    env::var(variable)
+        .unwrap_or_else(|_| panic!("{variable} is not set: scripts/test starts the server and sets it"))
 }
 
 impl Fresh {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use pie::cache::BoxFuture;
-use pie::database::{Database, RawRows, RawStatement, Row, Session, Sqlite, Transaction, Written};
+use pie::database::{Database, RawRows, RawStatement, Returns, Row, Session, Transaction, Written};
 use pie::model::Schema;
 use pie::plan::{ReadPlan, WritePlan};
 use pie::{Error, ErrorKind, TxOptions};
@@ -108,14 +108,14 @@ impl Gate {
 /// A database whose reads pass through a [`Gate`].
 #[derive(Debug, Clone)]
 pub struct Gated {
-    inner: Sqlite,
+    inner: Arc<dyn Database>,
     gate: Arc<Gate>,
 }
 
 impl Gated {
     /// This database, behind this gate.
     #[must_use]
-    pub fn new(inner: Sqlite, gate: &Arc<Gate>) -> Self {
+    pub fn new(inner: Arc<dyn Database>, gate: &Arc<Gate>) -> Self {
         Self { inner, gate: Arc::clone(gate) }
     }
 
@@ -125,7 +125,8 @@ impl Gated {
     /// The database refused.
     #[allow(clippy::expect_used, reason = "it fails a test")]
     pub async fn past_pie(&self, statement: &str) {
-        sqlx::query(sqlx::AssertSqlSafe(statement)).execute(self.inner.pool()).await.expect("writes");
+        let statement = RawStatement::new(statement.into(), Vec::new());
+        self.inner.session().raw(&statement).await.expect("writes");
     }
 }
 
@@ -199,6 +200,10 @@ impl Database for Gated {
 
     fn create_table(&self, schema: &'static Schema) -> BoxFuture<'_, pie::Result<()>> {
         self.inner.create_table(schema)
+    }
+
+    fn returns(&self) -> Returns {
+        self.inner.returns()
     }
 
     fn max_values(&self) -> usize {

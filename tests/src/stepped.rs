@@ -1,11 +1,11 @@
-//! A SQLite database that asks a hook at each step of a write: it can wait there, fail it, or end the process.
+//! A database that asks a hook at each step of a write: it can wait there, fail it, or end the process.
 
 use std::fmt;
 use std::sync::Arc;
 
 use pie::cache::BoxFuture;
 use pie::database::{
-    Cascade, Database, RawRows, RawStatement, Row, Savepoint, Session, Sqlite, Transaction, Written,
+    Cascade, Database, RawRows, RawStatement, Returns, Row, Savepoint, Session, Transaction, Written,
 };
 use pie::model::Schema;
 use pie::plan::{ReadPlan, WritePlan};
@@ -34,7 +34,7 @@ pub type Hook = Arc<dyn Fn(Step) -> BoxFuture<'static, Result<()>> + Send + Sync
 /// A database with a hook.
 #[derive(Clone)]
 pub struct Stepped {
-    inner: Sqlite,
+    inner: Arc<dyn Database>,
     hook: Hook,
 }
 
@@ -47,7 +47,7 @@ impl fmt::Debug for Stepped {
 impl Stepped {
     /// This database, with this hook.
     pub fn new(
-        inner: Sqlite,
+        inner: Arc<dyn Database>,
         hook: impl Fn(Step) -> BoxFuture<'static, Result<()>> + Send + Sync + 'static,
     ) -> Self {
         Self { inner, hook: Arc::new(hook) }
@@ -131,6 +131,10 @@ impl Database for Stepped {
 
     fn cascades(&self) -> BoxFuture<'_, Result<Vec<Cascade>>> {
         self.inner.cascades()
+    }
+
+    fn returns(&self) -> Returns {
+        self.inner.returns()
     }
 
     fn max_values(&self) -> usize {

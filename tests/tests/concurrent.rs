@@ -140,10 +140,8 @@ async fn read(engine: &Engine, floor: &Floor, seed: u64) -> pie::Result<()> {
 }
 
 async fn history(isolation: Option<Isolation>) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let url = format!("sqlite://{}", folder.path().join("a.db").display());
-    let engine =
-        Engine::builder().database(url.as_str()).config(testing::config()).build().await.expect("builds");
+    let builder = Engine::builder().database(pie_tests::databases::concurrent_database());
+    let engine = builder.config(testing::config()).build().await.expect("builds");
     engine.create_tables::<(Row,)>().await.expect("creates");
     for id in 0..i64::try_from(ROWS).unwrap() {
         let new = NewRow { id, name: name(id, 0), group: id % GROUPS, version: 0 };

@@ -316,7 +316,8 @@ async fn raw_statements_become_models_and_tuples() -> pie::Result<()> {
     let groups: Vec<(String, i64)> =
         engine.sql("SELECT status, COUNT(*) FROM users GROUP BY status ORDER BY status").all().await?;
     assert_eq!(groups, [("x".to_owned(), 2), ("y".to_owned(), 1)]);
-    let one: Option<(i64,)> = engine.sql(&sql("SELECT SUM(age) FROM users WHERE age > ?")).bind(1).one().await?;
+    let one: Option<(i64,)> =
+        engine.sql(&sql("SELECT SUM(age) FROM users WHERE age > ?")).bind(1).one().await?;
     assert_eq!(one, Some((5,)));
 
     assert_eq!(User::find_by_id(&engine, 1).required().await?.age, 1);

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use pie::database::{DatabaseOptions, Sqlite};
+use pie::database::DatabaseOptions;
 use pie::prelude::*;
 use pie::{Error, ErrorKind, Isolation, TxOptions, assert_loads, assert_statements, testing};
+use pie_tests::databases::concurrent_database;
 use pie_tests::stepped::{Step, Stepped};
 
 #[derive(Debug, Clone, PartialEq, Model)]
@@ -25,11 +26,6 @@ struct User {
 
 fn user(id: i64, status: &str) -> NewUser {
     NewUser { id, email: format!("{id}@x.org"), status: status.into() }
-}
-
-fn file() -> String {
-    let folder = Box::leak(Box::new(tempfile::tempdir().expect("a folder")));
-    format!("sqlite://{}", folder.path().join("a.db").display())
 }
 
 async fn set_up(builder: pie::EngineBuilder) -> Engine {
@@ -51,7 +47,7 @@ impl Failing {
     async fn new(step: Step, kind: ErrorKind) -> Self {
         let left = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&left);
-        let inner = Sqlite::open(&file(), DatabaseOptions::default()).await.expect("opens");
+        let inner = concurrent_database().open(DatabaseOptions::default()).await;
         let database = Stepped::new(inner, move |at| {
             let less = |left: u64| left.checked_sub(1);
             let fails = at == step && counter.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).is_ok();
@@ -191,7 +187,7 @@ async fn what_was_surely_refused_ends_nothing() -> pie::Result<()> {
         assert_loads!(engine, 0, assert_eq!(seen(engine).await, before()));
     }
     // A constraint that refuses a statement of a transaction leaves the rest of it as it was.
-    let engine = set_up(Engine::builder().database(file())).await;
+    let engine = set_up(Engine::builder().database(concurrent_database())).await;
     seen(&engine).await;
     User::find_by_id(&engine, 3).await?;
     let tx = engine.begin().await?;
@@ -205,7 +201,7 @@ async fn what_was_surely_refused_ends_nothing() -> pie::Result<()> {
 
 #[tokio::test]
 async fn a_constraint_that_is_looked_at_when_it_commits() -> pie::Result<()> {
-    let engine = set_up(Engine::builder().database(file())).await;
+    let engine = set_up(Engine::builder().database(concurrent_database())).await;
     let orders = "CREATE TABLE orders (user_id INTEGER REFERENCES users (id) DEFERRABLE INITIALLY DEFERRED)";
     engine.sql(orders).execute().await?;
     engine.sql("INSERT INTO orders VALUES (1)").execute().await?;
@@ -221,7 +217,7 @@ async fn a_constraint_that_is_looked_at_when_it_commits() -> pie::Result<()> {
 
 #[tokio::test]
 async fn a_transaction_that_only_reads() -> pie::Result<()> {
-    let engine = set_up(Engine::builder().database(file())).await;
+    let engine = set_up(Engine::builder().database(concurrent_database())).await;
     let report = engine.begin_with(TxOptions::new().read_only().isolation(Isolation::RepeatableRead)).await?;
     assert_eq!(User::query(&report).count().await?, 3);
     // It keeps no writer waiting, and sees what it saw.
@@ -250,7 +246,7 @@ async fn a_transaction_that_only_reads() -> pie::Result<()> {
 
 #[tokio::test]
 async fn read_uncommitted_is_refused_everywhere() -> pie::Result<()> {
-    let engine = set_up(Engine::builder().database(file())).await;
+    let engine = set_up(Engine::builder().database(concurrent_database())).await;
     let error = engine.sql("PRAGMA read_uncommitted = 1").execute().await.expect_err("refused");
     assert_eq!(error.kind(), ErrorKind::InvalidConfig);
     let tx = engine.begin().await?;
@@ -274,7 +270,8 @@ async fn read_uncommitted_is_refused_everywhere() -> pie::Result<()> {
 
 #[tokio::test]
 async fn the_engine_by_mistake_in_a_transaction_waits_and_gives_up() -> pie::Result<()> {
-    let builder = Engine::builder().database(file()).acquire_timeout(Duration::from_millis(200));
+    let builder =
+        Engine::builder().database(concurrent_database()).acquire_timeout(Duration::from_millis(200));
     let engine = set_up(builder).await;
     let write = |tx: Tx| {
         let engine = &engine;
@@ -330,7 +327,7 @@ async fn agree(engine: &Engine, what: &str) {
 
 /// Runs a write again and again, each time dropping it one poll later, until it ends by itself.
 async fn dropped_everywhere<F: Future>(what: &str, mut write: impl FnMut(Engine) -> F) {
-    let engine = set_up(Engine::builder().database(file())).await;
+    let engine = set_up(Engine::builder().database(concurrent_database())).await;
     for polls in 1..200 {
         for id in 1..=3 {
             User::upsert_by_id(&engine, user(id, "old")).await.expect("writes");
@@ -406,7 +403,7 @@ async fn in_order<A, B>(
     let (holding, passed) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let (go, gone) = tokio::sync::watch::channel(false);
     let (holds, passes) = (Arc::clone(&holding), Arc::clone(&passed));
-    let inner = Sqlite::open(&file(), DatabaseOptions::default()).await.expect("opens");
+    let inner = concurrent_database().open(DatabaseOptions::default()).await;
     let database = Stepped::new(inner, move |at| {
         let first = at == held_at && holds.compare_exchange(1, 2, Ordering::SeqCst, Ordering::SeqCst).is_ok();
         let passes = (matches!(at, Step::Written | Step::Committed)).then(|| Arc::clone(&passes));

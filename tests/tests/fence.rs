@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use pie::database::{DatabaseOptions, Sqlite};
+use pie::database::DatabaseOptions;
 use pie::prelude::*;
 use pie::{CacheConfig, Memory, RedisConfig};
 use pie_tests::gated::{Gate, Gated};
@@ -74,9 +74,7 @@ async fn change(engine: &Engine, database: &Gated, way: &str, name: &str) -> pie
 }
 
 async fn race(redis: Option<u16>) -> pie::Result<()> {
-    let folder = tempfile::tempdir().expect("a folder");
-    let url = format!("sqlite://{}", folder.path().join("test.db").display());
-    let inner = Sqlite::open(&url, DatabaseOptions::default()).await?;
+    let inner = pie_tests::databases::concurrent_database().open(DatabaseOptions::default()).await;
     let gate = Arc::new(Gate::default());
     let database = Gated::new(inner, &gate);
     let mut builder = Engine::builder().database(Arc::new(database.clone())).memory(Memory::default());

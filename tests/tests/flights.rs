@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use pie::database::{DatabaseOptions, Sqlite};
+use pie::database::DatabaseOptions;
 use pie::prelude::*;
 use pie::{CacheConfig, Error, ErrorKind, Memory, RedisConfig, Source};
 use pie_tests::gated::{Gate, Gated};
@@ -34,7 +34,7 @@ struct Setup {
 }
 
 async fn setup_with(config: CacheConfig, redis: Option<RedisConfig>) -> Setup {
-    let inner = Sqlite::open("sqlite::memory:", DatabaseOptions::default()).await.expect("opens");
+    let inner = pie_tests::databases::database().open(DatabaseOptions::default()).await;
     let gate = Arc::new(Gate::default());
     let database = Gated::new(inner, &gate);
     let mut builder = Engine::builder().database(Arc::new(database.clone())).memory(Memory::default());

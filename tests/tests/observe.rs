@@ -32,7 +32,8 @@ struct Order {
 async fn gated() -> (Engine, Arc<Gate>, ManualClock) {
     let (gate, clock) = (Arc::new(Gate::default()), ManualClock::new());
     let options = pie::database::DatabaseOptions::default();
-    let database = Gated::new(Sqlite::open("sqlite::memory:", options).await.expect("opens"), &gate);
+    let database =
+        Gated::new(Arc::new(Sqlite::open("sqlite::memory:", options).await.expect("opens")), &gate);
     let builder = Engine::builder().database(Arc::new(database)).config(testing::config()).clock(&clock);
     let engine = builder.build().await.expect("builds");
     engine.create_tables::<(User, Order)>().await.expect("creates");

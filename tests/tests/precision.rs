@@ -66,7 +66,11 @@ const QUESTIONS: i64 = 1_000;
 
 #[tokio::test]
 async fn what_a_write_does_not_change_stays_cached() -> pie::Result<()> {
-    let engine = Engine::builder().database(pie_tests::databases::database()).config(testing::config()).build().await?;
+    let engine = Engine::builder()
+        .database(pie_tests::databases::database())
+        .config(testing::config())
+        .build()
+        .await?;
     engine.create_tables::<(User,)>().await?;
     let new = |number: i64| NewUser {
         email: number.to_string(),

@@ -16,10 +16,8 @@ struct User {
 }
 
 async fn engine() -> Engine {
-    let folder = Box::leak(Box::new(tempfile::tempdir().expect("a folder")));
-    let url = format!("sqlite://{}", folder.path().join("a.db").display());
-    let engine =
-        Engine::builder().database(url.as_str()).config(testing::config()).build().await.expect("builds");
+    let builder = Engine::builder().database(pie_tests::databases::concurrent_database());
+    let engine = builder.config(testing::config()).build().await.expect("builds");
     engine.create_tables::<(User,)>().await.expect("creates");
     engine
 }

@@ -31,7 +31,7 @@ struct Setup {
 async fn setup_with(config: CacheConfig, redis: Option<u16>) -> Setup {
     let inner = Sqlite::open("sqlite::memory:", DatabaseOptions::default()).await.expect("opens");
     let gate = Arc::new(Gate::default());
-    let database = Gated::new(inner, &gate);
+    let database = Gated::new(Arc::new(inner), &gate);
     let clock = ManualClock::new();
     let mut builder =
         Engine::builder().database(Arc::new(database.clone())).memory(Memory::default()).clock(&clock);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use pie::prelude::*;
 use pie::{ErrorKind, Source};
+use pie_tests::databases::{concurrent_database, database};
 
 #[derive(Debug, Clone, PartialEq, Model)]
 #[cached(ttl = "5m")]
@@ -21,17 +22,15 @@ fn user(email: &str) -> NewUser {
     NewUser { email: email.into(), status: "x".into() }
 }
 
-async fn in_file(folder: &tempfile::TempDir) -> Engine {
-    let url = format!("sqlite://{}", folder.path().join("test.db").display());
-    let engine = Engine::builder().database(url).build().await.expect("builds");
+async fn engine() -> Engine {
+    let engine = Engine::builder().database(concurrent_database()).build().await.expect("builds");
     engine.create_tables::<(User,)>().await.expect("creates");
     engine
 }
 
 #[tokio::test]
 async fn reads_inside_see_its_writes_and_leave_the_cache_alone() -> pie::Result<()> {
-    let folder = tempfile::tempdir().expect("a folder");
-    let engine = in_file(&folder).await;
+    let engine = engine().await;
     let ann = User::insert(&engine, user("ann")).await?;
     User::find_by_id(&engine, ann.id).await?;
     let tx = engine.begin().await?;
@@ -50,8 +49,7 @@ async fn reads_inside_see_its_writes_and_leave_the_cache_alone() -> pie::Result<
 
 #[tokio::test]
 async fn rolling_back_and_dropping_change_and_invalidate_nothing() -> pie::Result<()> {
-    let folder = tempfile::tempdir().expect("a folder");
-    let engine = in_file(&folder).await;
+    let engine = engine().await;
     let ann = User::insert(&engine, user("ann")).await?;
     User::find_by_id(&engine, ann.id).await?;
     for drops in [false, true] {
@@ -71,8 +69,7 @@ async fn rolling_back_and_dropping_change_and_invalidate_nothing() -> pie::Resul
 
 #[tokio::test]
 async fn the_closure_commits_on_ok_and_rolls_back_on_err() -> pie::Result<()> {
-    let folder = tempfile::tempdir().expect("a folder");
-    let engine = in_file(&folder).await;
+    let engine = engine().await;
     let id = engine
         .transaction(|tx: Tx| async move {
             let ann = User::insert(&tx, user("ann")).await?;
@@ -96,8 +93,7 @@ async fn the_closure_commits_on_ok_and_rolls_back_on_err() -> pie::Result<()> {
 
 #[tokio::test]
 async fn a_handle_that_outlives_its_transaction_says_so() -> pie::Result<()> {
-    let folder = tempfile::tempdir().expect("a folder");
-    let engine = in_file(&folder).await;
+    let engine = engine().await;
     let kept = engine.transaction(|tx: Tx| async move { Ok(tx) }).await?;
     assert_eq!(User::find_by_id(&kept, 1).await.expect_err("over").kind(), ErrorKind::TransactionFinished);
     assert_eq!(
@@ -110,11 +106,8 @@ async fn a_handle_that_outlives_its_transaction_says_so() -> pie::Result<()> {
 
 #[tokio::test]
 async fn a_read_that_waits_for_a_transaction_of_its_own_task_ends() -> pie::Result<()> {
-    let engine = Engine::builder()
-        .database(pie_tests::databases::database())
-        .acquire_timeout(Duration::from_millis(500))
-        .build()
-        .await?;
+    let engine =
+        Engine::builder().database(database()).acquire_timeout(Duration::from_millis(500)).build().await?;
     engine.create_tables::<(User,)>().await?;
     let error = engine
         .transaction(|tx: Tx| {
@@ -135,8 +128,7 @@ async fn a_read_that_waits_for_a_transaction_of_its_own_task_ends() -> pie::Resu
 
 #[tokio::test]
 async fn a_caller_who_goes_away_leaves_nothing_stale() -> pie::Result<()> {
-    let folder = tempfile::tempdir().expect("a folder");
-    let engine = in_file(&folder).await;
+    let engine = engine().await;
     let ann = User::insert(&engine, user("ann0")).await?;
     for polls in 0..40 {
         User::find_by_id(&engine, ann.id).await?;
@@ -171,8 +163,7 @@ async fn futures_poll<F: Future + Unpin>(future: &mut F) -> bool {
 
 #[tokio::test]
 async fn writers_queue_and_none_is_lost() -> pie::Result<()> {
-    let folder = tempfile::tempdir().expect("a folder");
-    let engine = in_file(&folder).await;
+    let engine = engine().await;
     let tasks: Vec<_> = (0..40)
         .map(|i| {
             let engine = engine.clone();

@@ -22,7 +22,7 @@ async fn engine() -> (Engine, Arc<Gate>) {
     let gate = Arc::new(Gate::default());
     let sqlite =
         Sqlite::open("sqlite::memory:", pie::database::DatabaseOptions::default()).await.expect("opens");
-    let database = Gated::new(sqlite, &gate);
+    let database = Gated::new(Arc::new(sqlite), &gate);
     let engine = Engine::builder().database(Arc::new(database)).build().await.expect("builds");
     engine.create_tables::<(User,)>().await.expect("creates");
     let users = (0..30).map(|i| NewUser { status: format!("s{}", i % 10) });

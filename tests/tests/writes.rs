@@ -47,7 +47,12 @@ struct Thing {
 }
 
 async fn engine() -> Engine {
-    Engine::builder().database(pie_tests::databases::database()).config(testing::config()).build().await.expect("builds")
+    Engine::builder()
+        .database(pie_tests::databases::database())
+        .config(testing::config())
+        .build()
+        .await
+        .expect("builds")
 }
 
 fn user(email: &str, status: &str) -> NewUser {

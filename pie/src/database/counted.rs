@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{
-    Cascade, Database, RawRows, RawStatement, Returns, Row, Savepoint, Session, Transaction, TxOptions, Written,
+    Cascade, Database, RawRows, RawStatement, Returns, Row, Savepoint, Session, Transaction, TxOptions,
+    Written,
 };
 use crate::cache::BoxFuture;
 use crate::error::Result;

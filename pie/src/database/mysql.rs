@@ -4,8 +4,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::mysql::{
-    MySqlArguments, MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlPoolOptions, MySqlQueryResult,
-    MySqlRow,
+    MySqlArguments, MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlPoolOptions,
+    MySqlQueryResult, MySqlRow,
 };
 use sqlx::{Arguments, AssertSqlSafe, Column, ConnectOptions, MySqlPool, Row as _, TypeInfo, ValueRef};
 
@@ -13,9 +13,7 @@ use super::options::read_uncommitted;
 use super::pooled::{self, Done, Driver, Pooled, Types, execute, fetch, statements};
 use super::refusal::{self, Refusal, bad_url};
 use super::sql::Dialect;
-use super::{
-    Cascade, Database, DatabaseOptions, Returns, Row, Session, Transaction, TxOptions, Written,
-};
+use super::{Cascade, Database, DatabaseOptions, Returns, Row, Session, Transaction, TxOptions, Written};
 use crate::cache::BoxFuture;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ColumnType, Datum, Schema};
@@ -40,7 +38,8 @@ impl MySql {
     /// # Errors
     /// The server cannot be asked which one it is.
     pub async fn from_pool(pool: MySqlPool) -> Result<Self> {
-        let version: String = sqlx::query_scalar("SELECT VERSION()").fetch_one(&pool).await.map_err(failure)?;
+        let version: String =
+            sqlx::query_scalar("SELECT VERSION()").fetch_one(&pool).await.map_err(failure)?;
         let server = if version.contains("MariaDB") { Dialect::MariaDb } else { Dialect::MySql };
         Ok(Self { pool, server, dialect: server })
     }
@@ -78,7 +77,11 @@ impl MySql {
             );
             match limit {
                 Some(millis) if mariadb => {
-                    text.push_str(&format!(", max_statement_time = {}.{:03}", millis / 1_000, millis % 1_000));
+                    text.push_str(&format!(
+                        ", max_statement_time = {}.{:03}",
+                        millis / 1_000,
+                        millis % 1_000
+                    ));
                 }
                 Some(millis) => text.push_str(&format!(", max_execution_time = {millis}")),
                 None => {}
@@ -133,10 +136,9 @@ fn refused(error: &MySqlDatabaseError) -> Error {
         3819 | 4025 => (Kind::CheckViolation, "a check constraint refused the write"),
         1048 | 1364 => (Kind::NullValue, "a NULL in a column that has no room for it"),
         1213 => (Kind::SerializationFailure, "a deadlock with another transaction: begin this one again"),
-        1020 => (
-            Kind::SerializationFailure,
-            "another transaction changed what this one had read: begin it again",
-        ),
+        1020 => {
+            (Kind::SerializationFailure, "another transaction changed what this one had read: begin it again")
+        }
         1205 => (Kind::Busy, "a row is locked by another transaction"),
         1146 => (Kind::MissingTable, "there is no such table in the database"),
         1054 => (Kind::MissingColumn, "a column does not exist"),
@@ -152,9 +154,7 @@ fn refused(error: &MySqlDatabaseError) -> Error {
         1317 | 1969 | 3024 => {
             (Kind::Timeout, "the statement took longer than `statement_timeout`, or was cancelled")
         }
-        1044 | 1045 | 1698 => {
-            (Kind::Connection, "the database server refused the user name or the password")
-        }
+        1044 | 1045 | 1698 => (Kind::Connection, "the database server refused the user name or the password"),
         1049 => (Kind::Connection, "the database server has no database of this name"),
         1040 | 1203 => (Kind::Connection, "the database server has no room for another connection"),
         1053 | 1077 | 1079 | 1080 | 1927 => (Kind::Connection, "the database server ended the connection"),
@@ -166,7 +166,8 @@ fn refused(error: &MySqlDatabaseError) -> Error {
     match kind {
         // `Duplicate entry 'ann@x.org' for key 'users_email_unique'`: the value may hold apostrophes, the name is the last.
         Kind::UniqueViolation => {
-            constraint = message.rsplit('\'').nth(1).map(|name| name.rsplit('.').next().unwrap_or(name).to_owned());
+            constraint =
+                message.rsplit('\'').nth(1).map(|name| name.rsplit('.').next().unwrap_or(name).to_owned());
         }
         // `Column 'name' cannot be null`, `Unknown column 'users.nickname' in 'field list'`.
         Kind::NullValue | Kind::MissingColumn => {
@@ -176,7 +177,11 @@ fn refused(error: &MySqlDatabaseError) -> Error {
         Kind::InvalidValue => {
             column = message
                 .rsplit_once("for column ")
-                .and_then(|(_, rest)| rest.split(['\'', '`']).filter(|part| !part.is_empty() && *part != ".").find(|part| !part.contains(" at row")))
+                .and_then(|(_, rest)| {
+                    rest.split(['\'', '`'])
+                        .filter(|part| !part.is_empty() && *part != ".")
+                        .find(|part| !part.contains(" at row"))
+                })
                 .filter(|_| number == 1406 || number == 1264)
                 .map(str::to_owned);
         }
@@ -200,7 +205,11 @@ fn done(result: MySqlQueryResult) -> Done {
     Done { affected: result.rows_affected(), last_id: result.last_insert_id() }
 }
 
-fn decode(row: &MySqlRow, at: usize, ty: Option<ColumnType>) -> std::result::Result<Datum<'static>, sqlx::Error> {
+fn decode(
+    row: &MySqlRow,
+    at: usize,
+    ty: Option<ColumnType>,
+) -> std::result::Result<Datum<'static>, sqlx::Error> {
     let raw = row.try_get_raw(at)?;
     if raw.is_null() {
         return Ok(Datum::Null);
@@ -214,8 +223,8 @@ fn decode(row: &MySqlRow, at: usize, ty: Option<ColumnType>) -> std::result::Res
     let info = raw.type_info().into_owned();
     Ok(match info.name() {
         "BOOLEAN" | "TINYINT" | "SMALLINT" | "INT" | "MEDIUMINT" | "BIGINT" => Datum::Int(get!(i64)?),
-        "TINYINT UNSIGNED" | "SMALLINT UNSIGNED" | "INT UNSIGNED" | "MEDIUMINT UNSIGNED" | "BIGINT UNSIGNED"
-        | "BIT" | "YEAR" => unsigned(get!(u64)?),
+        "TINYINT UNSIGNED" | "SMALLINT UNSIGNED" | "INT UNSIGNED" | "MEDIUMINT UNSIGNED"
+        | "BIGINT UNSIGNED" | "BIT" | "YEAR" => unsigned(get!(u64)?),
         "FLOAT" => Datum::Float(get!(f32)?.into()),
         "DOUBLE" => Datum::Float(get!(f64)?),
         "DATE" => Datum::Date(get!(chrono::NaiveDate)?),
@@ -274,7 +283,8 @@ impl Driver for sqlx::MySql {
     fn row(row: &MySqlRow, types: Types) -> Result<Row> {
         let value = |at: usize| {
             decode(row, at, types.at(at)).map_err(|_| {
-                let error = Error::new(ErrorKind::Decode, "holds what cannot be read, or text that is not UTF-8");
+                let error =
+                    Error::new(ErrorKind::Decode, "holds what cannot be read, or text that is not UTF-8");
                 match row.columns().get(at) {
                     Some(column) => error.with_column(column.name().to_owned()),
                     None => error,
@@ -328,7 +338,8 @@ async fn insert(
             let counted = || i64::try_from(done.last_id).map_or(Datum::UInt(done.last_id), Datum::Int);
             (*at, given.cloned().unwrap_or_else(counted))
         });
-        let found = fetch::<sqlx::MySql>(connection, dialect.read_back(schema, id)?, Types::Rows(schema)).await?;
+        let found =
+            fetch::<sqlx::MySql>(connection, dialect.read_back(schema, id)?, Types::Rows(schema)).await?;
         all.rows.extend(found);
     }
     Ok(all)
@@ -404,9 +415,9 @@ impl Database for MySql {
             };
             let level = match ask(name).await {
                 Ok(level) => level,
-                Err(_) => ask("@@session.tx_isolation")
-                    .await
-                    .map_err(|error| failure(error).with_query("build"))?,
+                Err(_) => {
+                    ask("@@session.tx_isolation").await.map_err(|error| failure(error).with_query("build"))?
+                }
             };
             if level.eq_ignore_ascii_case("READ-UNCOMMITTED") { Err(read_uncommitted()) } else { Ok(()) }
         })

@@ -132,7 +132,10 @@ macro_rules! statements {
         ) -> crate::database::pooled::Stream<'c, Self> {
             use futures_util::TryStreamExt;
             let query = sqlx::query_with(sqlx::AssertSqlSafe(text), arguments);
-            #[expect(deprecated, reason = "the only call that gives both the rows and the number of changed rows")]
+            #[expect(
+                deprecated,
+                reason = "the only call that gives both the rows and the number of changed rows"
+            )]
             let stream = query.fetch_many(connection);
             Box::pin(stream.map_ok(|item| item.map_left(done)))
         }

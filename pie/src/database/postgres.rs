@@ -93,13 +93,10 @@ fn refused(error: &PgDatabaseError) -> Error {
         "23503" => (Kind::ForeignKeyViolation, "a foreign key refused the write"),
         "23514" => (Kind::CheckViolation, "a check constraint refused the write"),
         "23502" => (Kind::NullValue, "a NULL in a column that has no room for it"),
-        "40001" => (
-            Kind::SerializationFailure,
-            "another transaction changed what this one had read: begin it again",
-        ),
-        "40P01" => {
-            (Kind::SerializationFailure, "a deadlock with another transaction: begin this one again")
+        "40001" => {
+            (Kind::SerializationFailure, "another transaction changed what this one had read: begin it again")
         }
+        "40P01" => (Kind::SerializationFailure, "a deadlock with another transaction: begin this one again"),
         "42P01" => (Kind::MissingTable, "there is no such table in the database"),
         "42703" => (Kind::MissingColumn, "a column does not exist"),
         "42804" | "42883" | "42846" => {
@@ -120,9 +117,7 @@ fn refused(error: &PgDatabaseError) -> Error {
         ),
         "22P02" | "22P03" | "22021" | "22P05" => (Kind::InvalidValue, "a value that the column cannot hold"),
         "25006" => (Kind::Database, "the database, or the transaction, is read-only"),
-        "28P01" | "28000" => {
-            (Kind::Connection, "the database server refused the user name or the password")
-        }
+        "28P01" | "28000" => (Kind::Connection, "the database server refused the user name or the password"),
         "3D000" => (Kind::Connection, "the database server has no database of this name"),
         "53300" => (Kind::Connection, "the database server has no room for another connection"),
         "42501" => (Kind::Database, "the user of the database has no right to do this"),
@@ -151,8 +146,9 @@ fn refused(error: &PgDatabaseError) -> Error {
         }
         _ => None,
     };
-    let table = (kind == Kind::MissingTable)
-        .then(|| error.message().split('"').nth(1).map(|table| format!("there is no table `{table}` in the database")));
+    let table = (kind == Kind::MissingTable).then(|| {
+        error.message().split('"').nth(1).map(|table| format!("there is no table `{table}` in the database"))
+    });
     let out = match table.flatten() {
         Some(text) => Error::new(kind, text),
         None => Error::new(kind, message),
@@ -225,7 +221,8 @@ fn decode(row: &PgRow, at: usize) -> std::result::Result<Datum<'static>, sqlx::E
         "VOID" => Datum::Null,
         _ if is_text => Datum::Text(get!(String)?.into()),
         other => {
-            let why = format!("a column of the type {other}, which pie does not read: cast it in the statement");
+            let why =
+                format!("a column of the type {other}, which pie does not read: cast it in the statement");
             return Err(sqlx::Error::Decode(why.into()));
         }
     })
@@ -266,7 +263,9 @@ impl Driver for sqlx::Postgres {
         let value = |at: usize| {
             decode(row, at).map_err(|error| {
                 let text = match &error {
-                    sqlx::Error::Decode(why) if why.to_string().starts_with("a column of the type") => why.to_string(),
+                    sqlx::Error::Decode(why) if why.to_string().starts_with("a column of the type") => {
+                        why.to_string()
+                    }
                     _ => "a value of the database cannot be read".to_owned(),
                 };
                 let error = Error::new(ErrorKind::Decode, text);

@@ -43,9 +43,10 @@ pub(crate) fn failure(error: sqlx::Error) -> Error {
                 .with_source(error);
         }
         sqlx::Error::Tls(_) => (ErrorKind::Connection, "no TLS connection to the database server"),
-        sqlx::Error::Protocol(_) => {
-            (ErrorKind::Connection, "the connection to the database server broke, or it is another kind of server")
-        }
+        sqlx::Error::Protocol(_) => (
+            ErrorKind::Connection,
+            "the connection to the database server broke, or it is another kind of server",
+        ),
         sqlx::Error::WorkerCrashed => (ErrorKind::Connection, "the connection's task ended"),
         sqlx::Error::BeginFailed => (ErrorKind::Connection, "the transaction did not begin"),
         sqlx::Error::Configuration(_) => (ErrorKind::InvalidConfig, "the database settings cannot be used"),

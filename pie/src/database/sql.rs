@@ -6,16 +6,17 @@ mod create;
 mod dialect;
 
 use sea_query::{
-    Asterisk, Expr, ExprTrait, Func, Iden, LockType, OnConflict, Order as SeaOrder, Query, SelectStatement, Values,
+    Asterisk, Expr, ExprTrait, Func, Iden, LockType, OnConflict, Order as SeaOrder, Query, SelectStatement,
+    Values,
 };
 
-pub(crate) use self::dialect::Dialect;
 use self::dialect::Bytewise;
+pub(crate) use self::dialect::Dialect;
+use super::Returns;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ColumnType, Datum, Schema};
 use crate::plan::filter::{Comparison, Condition};
 use crate::plan::{Ask, Direction, ReadPlan, WritePlan};
-use super::Returns;
 
 /// A statement and its values, in the order of its placeholders.
 pub(crate) type Statement = (String, Values);
@@ -113,7 +114,13 @@ fn shape(schema: &'static Schema) -> Error {
 
 impl Dialect {
     /// `=` or `IN` of a column, byte by byte.
-    fn equality(self, schema: &'static Schema, at: usize, values: &[Datum<'static>], one: bool) -> Result<Expr> {
+    fn equality(
+        self,
+        schema: &'static Schema,
+        at: usize,
+        values: &[Datum<'static>],
+        one: bool,
+    ) -> Result<Expr> {
         let plain: Vec<Expr> =
             values.iter().map(|datum| self.value(schema, at, datum)).collect::<Result<_>>()?;
         let column = qualified(schema, at)?;
@@ -229,7 +236,11 @@ impl Dialect {
                         let column = bytes.unwrap_or(column);
                         select.distinct().expr(column.clone());
                         if self == Self::Postgres {
-                            select.order_by_expr_with_nulls(column, SeaOrder::Asc, sea_query::NullOrdering::First);
+                            select.order_by_expr_with_nulls(
+                                column,
+                                SeaOrder::Asc,
+                                sea_query::NullOrdering::First,
+                            );
                         } else {
                             select.order_by_expr(column, SeaOrder::Asc);
                         }
@@ -417,9 +428,9 @@ pub(crate) fn savepoint(savepoint: super::Savepoint) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::filter::TextMatch;
     use crate::model::{ColumnDef, Index, Policy};
     use crate::plan::Order;
+    use crate::plan::filter::TextMatch;
 
     static SCHEMA: Schema = Schema::new(
         "User",

@@ -126,9 +126,7 @@ fn needs_old(plan: &WritePlan, returns: Returns) -> bool {
         WritePlan::Update { schema, set, filter, .. } => {
             !returns.update || sets_keys(schema, set) || !is_one_row(schema, filter.as_ref())
         }
-        WritePlan::Delete { schema, filter, .. } => {
-            !returns.delete || !is_one_row(schema, filter.as_ref())
-        }
+        WritePlan::Delete { schema, filter, .. } => !returns.delete || !is_one_row(schema, filter.as_ref()),
     }
 }
 

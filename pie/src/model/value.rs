@@ -355,7 +355,9 @@ impl Value for Uuid {
             Datum::Bytes(v) => Self::from_slice(&v)
                 .map_err(|_| ValueError::Content("holds bytes that are not the 16 of a UUID".into())),
             // The bytes themselves, which MySQL does not tell from text: a UUID in letters is longer.
-            Datum::Text(v) if v.len() == 16 => Self::from_datum(Datum::Bytes(v.into_owned().into_bytes().into())),
+            Datum::Text(v) if v.len() == 16 => {
+                Self::from_datum(Datum::Bytes(v.into_owned().into_bytes().into()))
+            }
             Datum::Text(v) => {
                 Self::parse_str(&v).map_err(|_| ValueError::Content("holds text that is not a UUID".into()))
             }

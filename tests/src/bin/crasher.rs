@@ -29,7 +29,7 @@ async fn main() {
     let url = format!("sqlite://{}", arguments[1]);
     let inner = Sqlite::open(&url, DatabaseOptions::default()).await.expect("opens");
     let wanted = arguments[3].clone();
-    let database = Stepped::new(inner, move |step| {
+    let database = Stepped::new(std::sync::Arc::new(inner), move |step| {
         let here = format!("{step:?}") == wanted;
         Box::pin(async move {
             if here {

@@ -39,7 +39,7 @@ async fn main() {
         ..CacheConfig::default()
     };
     let engine = Engine::builder()
-        .database(Arc::new(Gated::new(inner, &gate)))
+        .database(Arc::new(Gated::new(Arc::new(inner), &gate)))
         .memory(Memory::default())
         .redis(redis)
         .require_redis()

@@ -57,7 +57,7 @@ async fn main() {
     // Some loads take longer than a write and its invalidation.
     gate.delay_sometimes(Duration::from_millis(20));
     let engine = Engine::builder()
-        .database(Arc::new(Gated::new(inner, &gate)))
+        .database(Arc::new(Gated::new(Arc::new(inner), &gate)))
         .memory(Memory::default())
         .redis(redis)
         .config(config)

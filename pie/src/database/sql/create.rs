@@ -107,8 +107,12 @@ impl Dialect {
                 (Ty::Float32, _) => "float",
                 (Ty::Float64, _) => "double",
                 // Trailing blanks count in both collations.
-                (Ty::Text, true) if self == Self::MySql => "varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_bin",
-                (Ty::Text, false) if self == Self::MySql => "longtext CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_bin",
+                (Ty::Text, true) if self == Self::MySql => {
+                    "varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_bin"
+                }
+                (Ty::Text, false) if self == Self::MySql => {
+                    "longtext CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_bin"
+                }
                 (Ty::Text, true) => "varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin",
                 (Ty::Text, false) => "longtext CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin",
                 (Ty::Bytes, true) => "varbinary(255)",

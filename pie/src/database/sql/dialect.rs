@@ -243,14 +243,12 @@ impl Dialect {
                 "(length(CAST(? AS BLOB)) >= ? AND instr(CAST(? AS BLOB), ?) > 0)",
                 [column.clone(), number(length), column, part()],
             ),
-            (Postgres, TextMatch::StartsWith) => self.custom(
-                "(? >= ? AND starts_with(?, ?))",
-                [bytes.clone(), part(), bytes, part()],
-            ),
-            (Postgres, TextMatch::EndsWith) => self.custom(
-                "right(?, CAST(? AS integer)) = ?",
-                [bytes, number(characters), part()],
-            ),
+            (Postgres, TextMatch::StartsWith) => {
+                self.custom("(? >= ? AND starts_with(?, ?))", [bytes.clone(), part(), bytes, part()])
+            }
+            (Postgres, TextMatch::EndsWith) => {
+                self.custom("right(?, CAST(? AS integer)) = ?", [bytes, number(characters), part()])
+            }
             (Postgres, _) => self.custom("strpos(?, ?) > 0", [bytes, part()]),
             (_, TextMatch::StartsWith) => self.custom("LEFT(?, ?) = ?", [bytes, number(length), part()]),
             (_, TextMatch::EndsWith) => self.custom("RIGHT(?, ?) = ?", [bytes, number(length), part()]),
