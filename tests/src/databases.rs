@@ -66,6 +66,12 @@ pub fn caseless() -> (&'static str, &'static str) {
     }
 }
 
+/// What locks the rows of a `SELECT` until the transaction ends; SQLite locks them all anyway.
+#[must_use]
+pub fn for_update() -> &'static str {
+    if which() == Which::Sqlite { "" } else { " FOR UPDATE" }
+}
+
 /// A column for an id that the database counts up.
 #[must_use]
 pub fn counted_id() -> &'static str {

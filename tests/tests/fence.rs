@@ -8,6 +8,7 @@ use std::sync::Arc;
 use pie::database::DatabaseOptions;
 use pie::prelude::*;
 use pie::{CacheConfig, Memory, RedisConfig};
+use pie_tests::databases::{concurrent_database, sql};
 use pie_tests::gated::{Gate, Gated};
 use pie_tests::{redis_server, unique};
 
@@ -39,7 +40,7 @@ async fn change(engine: &Engine, database: &Gated, way: &str, name: &str) -> pie
     match way {
         "update" => drop(User::update_by_id(engine, 1).name(name).await?),
         "update by filter" => drop(User::query(engine).update().set(User::NAME, name).await?),
-        "raw" => drop(engine.sql("UPDATE users SET name = ?").bind(name).execute().await?),
+        "raw" => drop(engine.sql(&sql("UPDATE users SET name = ?")).bind(name).execute().await?),
         "transaction" => {
             let tx = engine.begin().await?;
             User::update_by_id(&tx, 1).name(name).await?;
@@ -74,7 +75,7 @@ async fn change(engine: &Engine, database: &Gated, way: &str, name: &str) -> pie
 }
 
 async fn race(redis: Option<u16>) -> pie::Result<()> {
-    let inner = pie_tests::databases::concurrent_database().open(DatabaseOptions::default()).await;
+    let inner = concurrent_database().open(DatabaseOptions::default()).await;
     let gate = Arc::new(Gate::default());
     let database = Gated::new(inner, &gate);
     let mut builder = Engine::builder().database(Arc::new(database.clone())).memory(Memory::default());

@@ -335,11 +335,18 @@ pub(super) async fn sqlx_execute<D: Driver>(connection: &mut D::Connection, text
 }
 
 /// Begins a transaction with this statement.
+///
+/// In a task of its own: not every driver notices that the beginning of a transaction was dropped half-way, and its connection would go
+/// back to the pool in the middle of one.
 pub(super) async fn begin<D: Driver>(
     pool: &Pool<D>,
     dialect: Dialect,
     statement: String,
 ) -> Result<Box<dyn Transaction>> {
-    let inner = pool.begin_with(AssertSqlSafe(statement)).await.map_err(D::failure)?;
-    Ok(Box::new(Open { inner, dialect, ended: None }))
+    let pool = pool.clone();
+    let work = tokio::spawn(async move { pool.begin_with(AssertSqlSafe(statement)).await });
+    match work.await {
+        Ok(inner) => Ok(Box::new(Open { inner: inner.map_err(D::failure)?, dialect, ended: None })),
+        Err(_) => Err(Error::new(ErrorKind::Interrupted, "the runtime shut down")),
+    }
 }
