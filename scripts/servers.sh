@@ -32,7 +32,7 @@ start_postgres() {
   (as_user postgres "$bin/initdb" -D "$data" -U pie -A trust --no-sync -E UTF8 --locale C.UTF-8) >"$folder/postgres-init.log" 2>&1 ||
     { cat "$folder/postgres-init.log" >&2; return 1; }
   (as_user postgres "$bin/postgres" -D "$data" -p "$port" -k "$data" -c listen_addresses=127.0.0.1 -c fsync=off \
-    -c synchronous_commit=off -c full_page_writes=off -c max_connections=400 -c shared_buffers=64MB) >"$folder/postgres.log" 2>&1 &
+    -c synchronous_commit=off -c full_page_writes=off -c max_connections=400 -c deadlock_timeout=50ms -c shared_buffers=64MB) >"$folder/postgres.log" 2>&1 &
   started+=("$!")
   for _ in $(seq 300); do
     if "$bin/pg_isready" -q -h 127.0.0.1 -p "$port" -U pie; then

@@ -3,6 +3,7 @@
 
 use pie::prelude::*;
 use pie::{assert_loads, assert_statements, testing};
+use pie_tests::databases::{self, Which, which};
 use uuid::Uuid;
 
 #[derive(Debug, Clone, PartialEq, Model)]
@@ -47,12 +48,7 @@ struct Thing {
 }
 
 async fn engine() -> Engine {
-    Engine::builder()
-        .database(pie_tests::databases::database())
-        .config(testing::config())
-        .build()
-        .await
-        .expect("builds")
+    Engine::builder().database(databases::database()).config(testing::config()).build().await.expect("builds")
 }
 
 fn user(email: &str, status: &str) -> NewUser {
@@ -60,17 +56,21 @@ fn user(email: &str, status: &str) -> NewUser {
 }
 
 /// A table of another program, whose unique column knows no letter case.
-async fn without_case(unique: &str) -> Engine {
+async fn without_case() -> Engine {
     let engine = engine().await;
-    let table = "CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT NOT NULL, status TEXT NOT NULL)";
-    engine.sql(table).execute().await.expect("creates");
-    engine.sql(unique).execute().await.expect("creates");
+    let ((before, text), id) = (databases::caseless(), databases::counted_id());
+    let table = format!("CREATE TABLE users (id {id}, email {text} NOT NULL, status {text} NOT NULL)");
+    for statement in
+        [before, &table, "CREATE UNIQUE INDEX u ON users (email)", "CREATE INDEX s ON users (status)"]
+    {
+        engine.sql(statement).execute().await.expect("creates");
+    }
     engine
 }
 
 #[tokio::test]
 async fn an_upsert_that_meets_a_row_of_another_letter_case_ends_what_is_cached_of_it() -> pie::Result<()> {
-    let engine = without_case("CREATE UNIQUE INDEX u ON users (email COLLATE NOCASE)").await;
+    let engine = without_case().await;
     let ann = User::insert(&engine, user("ann", "old")).await?.id;
     let read = async || -> pie::Result<_> {
         let by_id = User::find_by_id(&engine, ann).required().await?.status.clone();
@@ -104,9 +104,9 @@ async fn an_upsert_that_meets_a_row_of_another_letter_case_ends_what_is_cached_o
 
 #[tokio::test]
 async fn reads_and_writes_of_such_a_table_compare_bytes() -> pie::Result<()> {
-    let engine = without_case("CREATE INDEX s ON users (status COLLATE NOCASE)").await;
-    for status in ["a", "A", "a "] {
-        User::insert(&engine, user(status, status)).await?;
+    let engine = without_case().await;
+    for (number, status) in ["a", "A", "a "].iter().enumerate() {
+        User::insert(&engine, user(&number.to_string(), status)).await?;
     }
     for status in ["a", "A", "a "] {
         assert_eq!(User::list_by_status(&engine, status).await?.len(), 1);
@@ -147,26 +147,39 @@ async fn many_rows_with_ids_of_several_columns() -> pie::Result<()> {
         ])
     };
     assert_eq!(read().await?, [1_000, 1_500, 0]);
-    Place::find_by_id(&engine, 99, 99).await?;
-    // 1,000 rows are told apart, and 1,001 are not.
-    assert_statements!(engine, 2, {
+    // Many, because two names may share a slot of the versions.
+    let outside = async || -> pie::Result<u64> {
+        let before = engine.cache().stats().loads;
+        for y in 0..20 {
+            Place::find_by_id(&engine, 99, y).await?;
+        }
+        Ok(engine.cache().stats().loads - before)
+    };
+    assert_eq!(outside().await?, 20);
+    // 1,000 rows are told apart, and 1,001 are not. Where an update does not give them back, they are read.
+    let read_back = u64::from(matches!(which(), Which::MariaDb | Which::MySql));
+    assert_statements!(engine, 2 + read_back, {
         let few = Place::query(&engine).filter(Place::KIND.eq("few")).update();
         assert_eq!(few.set(Place::KIND, "none").await?, 1_000);
     });
     assert_loads!(engine, 2, assert_eq!(read().await?, [0, 1_500, 1_000]));
-    assert_loads!(engine, 0, Place::find_by_id(&engine, 99, 99).await?);
+    assert!(outside().await? <= 4);
     assert_statements!(
         engine,
         2,
         assert_eq!(Place::query(&engine).filter(Place::KIND.eq("many")).delete().await?, 1_500)
     );
     assert_loads!(engine, 3, assert_eq!(read().await?, [0, 0, 1_000]));
-    assert_loads!(engine, 1, Place::find_by_id(&engine, 99, 99).await?);
+    assert_eq!(outside().await?, 20);
     Ok(())
 }
 
 #[tokio::test]
 async fn ids_in_a_form_of_another_program() -> pie::Result<()> {
+    if which() != Which::Sqlite {
+        // Their columns have one type, and one form.
+        return Ok(());
+    }
     let engine = engine().await;
     engine.create_tables::<(Thing,)>().await?;
     let (text, bytes) = (Uuid::from_u128(1), Uuid::from_u128(2));
@@ -203,9 +216,28 @@ async fn told_of_a_row_what_it_touches_ends_as_well() -> pie::Result<()> {
 async fn a_cascade_to_a_table_in_other_letters_is_found() -> pie::Result<()> {
     let engine = engine().await;
     engine.create_tables::<(User,)>().await?;
-    let orders = "CREATE TABLE orders (id INTEGER PRIMARY KEY, user_id INTEGER REFERENCES Users (ID) ON DELETE CASCADE)";
-    engine.sql(orders).execute().await?;
-    engine.sql("CREATE TRIGGER t AFTER DELETE ON USERS BEGIN DELETE FROM orders; END").execute().await?;
+    let (table, triggers): (_, &[_]) = match which() {
+        Which::Sqlite => ("Users", &["CREATE TRIGGER t AFTER DELETE ON USERS BEGIN DELETE FROM orders; END"]),
+        Which::Postgres => (
+            "Users",
+            &[
+                "CREATE FUNCTION f() RETURNS trigger AS 'BEGIN DELETE FROM orders; RETURN OLD; END' LANGUAGE plpgsql",
+                "CREATE TRIGGER t AFTER DELETE ON USERS EXECUTE FUNCTION f()",
+            ],
+        ),
+        // Names of tables are those of files.
+        Which::MariaDb | Which::MySql => {
+            ("users", &["CREATE TRIGGER t AFTER DELETE ON users FOR EACH ROW DELETE FROM orders"])
+        }
+    };
+    let orders = format!(
+        "CREATE TABLE orders (id INTEGER PRIMARY KEY, user_id BIGINT, \
+         FOREIGN KEY (user_id) REFERENCES {table} (ID) ON DELETE CASCADE)"
+    );
+    engine.sql(&orders).execute().await?;
+    for trigger in triggers {
+        engine.sql(trigger).execute().await?;
+    }
     let found = engine.undeclared_cascades::<(User,)>().await?;
     let found: Vec<_> = found.iter().map(|found| (found.table.as_deref(), &*found.by)).collect();
     assert_eq!(found, [(Some("orders"), "ON DELETE CASCADE"), (None, "trigger `t`")]);
@@ -216,19 +248,31 @@ async fn a_cascade_to_a_table_in_other_letters_is_found() -> pie::Result<()> {
 async fn a_long_transaction_ends_everything_of_its_model_instead_of_every_row() -> pie::Result<()> {
     let engine = engine().await;
     engine.create_tables::<(User, Visit)>().await?;
-    let outside = async || -> pie::Result<()> {
-        User::find_by_id(&engine, -1).await?;
-        Visit::find_by_id(&engine, 1).await?;
-        Ok(())
+    // Many, because two names may share a slot of the versions.
+    let outside = async || -> pie::Result<u64> {
+        let before = engine.cache().stats().loads;
+        for id in 1..=20 {
+            User::find_by_id(&engine, -id).await?;
+        }
+        Ok(engine.cache().stats().loads - before)
     };
-    for (rows, loads) in [(100, 0), (6_000, 1)] {
+    let other = async || -> pie::Result<u64> {
+        let before = engine.cache().stats().loads;
+        for id in 1..=20 {
+            Visit::find_by_id(&engine, id).await?;
+        }
+        Ok(engine.cache().stats().loads - before)
+    };
+    for (rows, ends) in [(100, false), (6_000, true)] {
         outside().await?;
+        other().await?;
         let tx = engine.begin().await?;
         for number in 0..rows {
             User::insert(&tx, user(&format!("{rows} {number}"), "a")).await?;
         }
         tx.commit().await?;
-        assert_loads!(engine, loads, outside().await?);
+        let (loads, others) = (outside().await?, other().await?);
+        assert!(if ends { loads == 20 } else { loads <= 4 } && others <= 6, "{rows} rows: {loads}, {others}");
     }
     Ok(())
 }
