@@ -9,6 +9,8 @@
 //! - `PIE_PROPERTY_MODELS`, while compiling: with which number the models begin.
 
 mod random;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod server;
 mod steps;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,7 +25,7 @@ use self::steps::{Question, Step, Unseen};
 use crate::cache::BoxFuture;
 use crate::cache::stamps::StampName;
 use crate::database::{
-    Database, DatabaseOptions, RawRows, RawStatement, Row, Savepoint, Session, Sqlite, Transaction,
+    Database, DatabaseOptions, RawRows, RawStatement, Returns, Row, Savepoint, Session, Sqlite, Transaction,
     TxOptions, Written,
 };
 use crate::engine::Engine;
@@ -48,9 +50,9 @@ const QUESTIONS: usize = 14;
 /// What reads under lock do not see: nothing, or some rows.
 type Hidden = Arc<Mutex<Option<Unseen>>>;
 
-/// SQLite in memory, of which a locking read may miss a row, as under READ COMMITTED it misses one that is committed right after.
+/// A database of which a locking read may miss a row, as under READ COMMITTED it misses one that is committed right after.
 #[derive(Debug, Clone)]
-struct Hiding(Sqlite, Hidden);
+struct Hiding(Arc<dyn Database>, Hidden);
 
 struct HidingSession<S: ?Sized>(Hidden, Box<S>);
 
@@ -95,7 +97,7 @@ impl Transaction for HidingSession<dyn Transaction> {
 
 impl Database for Hiding {
     fn name(&self) -> &'static str {
-        "hiding SQLite"
+        self.0.name()
     }
 
     fn session(&self) -> Box<dyn Session> {
@@ -111,6 +113,10 @@ impl Database for Hiding {
 
     fn create_table(&self, schema: &'static Schema) -> BoxFuture<'_, Result<()>> {
         self.0.create_table(schema)
+    }
+
+    fn returns(&self) -> Returns {
+        self.0.returns()
     }
 
     fn max_values(&self) -> usize {
@@ -146,19 +152,28 @@ type Program = (u32, Vec<u64>);
 /// What a program is run on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
-    /// One engine.
+    /// One engine, SQLite in memory.
     Alone,
+    /// One engine, on this server.
+    #[cfg(any(feature = "postgres", feature = "mysql"))]
+    On(server::Server),
     /// Two, with one Redis and one database; each step by one of them.
     #[cfg(feature = "redis")]
     Two(u16),
 }
 
 async fn engines(place: Place) -> Result<(Hidden, Vec<Engine>)> {
-    let (inner, hidden) =
-        (Sqlite::open("sqlite::memory:", DatabaseOptions::default()).await?, Hidden::default());
+    let inner: Arc<dyn Database> = match place {
+        #[cfg(any(feature = "postgres", feature = "mysql"))]
+        Place::On(server) => server.fresh().await?,
+        _ => Arc::new(Sqlite::open("sqlite::memory:", DatabaseOptions::default()).await?),
+    };
+    let hidden = Hidden::default();
     let database = Arc::new(Hiding(inner, Arc::clone(&hidden)));
     match place {
         Place::Alone => Ok((hidden, vec![Engine::builder().database(database).build().await?])),
+        #[cfg(any(feature = "postgres", feature = "mysql"))]
+        Place::On(_) => Ok((hidden, vec![Engine::builder().database(database).build().await?])),
         #[cfg(feature = "redis")]
         Place::Two(port) => {
             let key_prefix = format!("property-{:x}:", fastrand::u64(..));
@@ -414,4 +429,31 @@ fn so_they_are_in_two_engines_once_the_messages_have_arrived() {
     let counts = check("two engines", Place::Two(port), steps() / 20);
     let (reads, hits) = (Counts::get(&counts.reads), Counts::get(&counts.hits));
     assert!(hits * 2 >= reads, "{hits} hits of {reads}");
+}
+
+/// A test for each server, with its name, its constructor and its feature.
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+macro_rules! on_servers {
+    ($($(#[$attribute:meta])* $name:ident: $Server:ident),*) => {$(
+        $(#[$attribute])*
+        #[test]
+        fn $name() {
+            let server = server::Server::$Server;
+            if server.is_there() {
+                let counts = check(stringify!($name), Place::On(server), steps() / 40);
+                let (reads, hits) = (Counts::get(&counts.reads), Counts::get(&counts.hits));
+                assert!(hits * 2 >= reads, "{hits} hits of {reads}");
+            }
+        }
+    )*};
+}
+
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+on_servers! {
+    #[cfg(feature = "postgres")]
+    so_they_are_on_postgres: Postgres,
+    #[cfg(feature = "mysql")]
+    so_they_are_on_mariadb: MariaDb,
+    #[cfg(feature = "mysql")]
+    so_they_are_without_returning: MySql
 }

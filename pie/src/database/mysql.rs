@@ -201,7 +201,7 @@ fn refused(error: &MySqlDatabaseError) -> Error {
     }
 }
 
-fn done(result: MySqlQueryResult) -> Done {
+fn done(result: &MySqlQueryResult) -> Done {
     Done { affected: result.rows_affected(), last_id: result.last_insert_id() }
 }
 

@@ -121,7 +121,10 @@ macro_rules! statements {
             arguments: Self::Arguments,
         ) -> crate::cache::BoxFuture<'c, sqlx::Result<crate::database::pooled::Done>> {
             Box::pin(async move {
-                sqlx::query_with(sqlx::AssertSqlSafe(text), arguments).execute(connection).await.map(done)
+                sqlx::query_with(sqlx::AssertSqlSafe(text), arguments)
+                    .execute(connection)
+                    .await
+                    .map(|result| done(&result))
             })
         }
 
@@ -137,7 +140,7 @@ macro_rules! statements {
                 reason = "the only call that gives both the rows and the number of changed rows"
             )]
             let stream = query.fetch_many(connection);
-            Box::pin(stream.map_ok(|item| item.map_left(done)))
+            Box::pin(stream.map_ok(|item| item.map_left(|result| done(&result))))
         }
 
         fn names(row: &Self::Row) -> Vec<String> {

@@ -178,7 +178,7 @@ impl sqlx::Encode<'_, sqlx::Postgres> for AnyNull {
     }
 }
 
-fn done(result: PgQueryResult) -> Done {
+fn done(result: &PgQueryResult) -> Done {
     Done { affected: result.rows_affected(), last_id: 0 }
 }
 

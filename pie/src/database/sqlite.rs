@@ -169,7 +169,7 @@ fn refused(message: &str, code: i32) -> Error {
     }
 }
 
-fn done(result: SqliteQueryResult) -> Done {
+fn done(result: &SqliteQueryResult) -> Done {
     Done { affected: result.rows_affected(), last_id: 0 }
 }
 

@@ -145,9 +145,9 @@ impl Kind {
     /// A value of a few, with those that are nearly alike: letter case, trailing blanks, the two zeros, times that differ
     /// below a microsecond, `NULL`.
     pub(super) fn value(self, rng: &mut Rng) -> Datum<'static> {
-        const TEXTS: [&str; 8] = ["", "a", "A", "a ", " a", "ä", "a\0", "%-"];
-        const FLOATS: [f64; 6] = [0.0, -0.0, 1.5, -1.5, f64::INFINITY, 1e-300];
-        let at = rng.usize(..TEXTS.len());
+        let texts = ["", "a", "A", "a ", " a", "ä", odd_text(), "%-"];
+        let floats = [0.0, -0.0, 1.5, -1.5, most(), 1e-300];
+        let at = rng.usize(..texts.len());
         let int = i64::try_from(rng.usize(..6)).unwrap_or(0) - 1;
         let moment = || {
             let nanos = [0, 300, 1_000, 1_700, 999_999_999][at % 5];
@@ -160,11 +160,11 @@ impl Kind {
                 Datum::Null
             }
             Self::Int | Self::MaybeInt => int.to_datum().into_owned(),
-            Self::Text | Self::MaybeText => TEXTS[at].to_owned().to_datum().into_owned(),
-            Self::Float | Self::MaybeFloat => FLOATS[at % 6].to_datum().into_owned(),
+            Self::Text | Self::MaybeText => texts[at].to_owned().to_datum().into_owned(),
+            Self::Float | Self::MaybeFloat => floats[at % 6].to_datum().into_owned(),
             Self::Timestamp | Self::MaybeTimestamp => moment().to_datum().into_owned(),
             Self::Uuid => Uuid::from_u128(at as u128).to_datum().into_owned(),
-            Self::Bytes => TEXTS[at].as_bytes().to_vec().to_datum().into_owned(),
+            Self::Bytes => texts[at].as_bytes().to_vec().to_datum().into_owned(),
             Self::Small => [0.0_f32, -0.0, 0.1, 1e-40, 3.0][at % 5].to_datum().into_owned(),
             Self::Bool | Self::MaybeBool => (at.is_multiple_of(2)).to_datum().into_owned(),
             Self::Date => NaiveDate::from_ymd_opt(2026, 1, 1 + (at % 4) as u32)
@@ -173,6 +173,25 @@ impl Kind {
                 .into_owned(),
         }
     }
+}
+
+/// A text with a character that few databases like; PostgreSQL has none with `NUL`.
+fn odd_text() -> &'static str {
+    #[cfg(feature = "postgres")]
+    if super::server::current() == Some(super::server::Server::Postgres) {
+        return "a\u{1}";
+    }
+    "a\0"
+}
+
+/// The greatest number; infinity is none in MySQL.
+fn most() -> f64 {
+    #[cfg(feature = "mysql")]
+    if matches!(super::server::current(), Some(super::server::Server::MariaDb | super::server::Server::MySql))
+    {
+        return f64::MAX;
+    }
+    f64::INFINITY
 }
 
 const fn has_auto(seed: u32) -> bool {

@@ -363,8 +363,25 @@ impl Write {
 
     /// Does it; a constraint that refuses it is a right answer.
     async fn run<M: Randomly>(&self, on: &impl Handle) -> Result<()> {
+        match self.attempt::<M>(on).await {
+            Err(error) if error.is_unique_violation() => Ok(()),
+            other => other,
+        }
+    }
+
+    /// The same in a savepoint, which is undone if a constraint refuses it.
+    async fn run_in_part<M: Randomly>(&self, tx: &Tx) -> Result<()> {
+        let part = tx.savepoint().await?;
+        match self.attempt::<M>(&part).await {
+            Ok(()) => part.commit().await,
+            Err(error) if error.is_unique_violation() => part.rollback().await,
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn attempt<M: Randomly>(&self, on: &impl Handle) -> Result<()> {
         let schema = M::SCHEMA;
-        let done = match self {
+        match self {
             Self::Insert(rows) if rows.len() == 1 => {
                 api::insert::<M>(on, M::new(rows[0].clone())).await.map(drop)
             }
@@ -397,7 +414,12 @@ impl Write {
                 delete.await.map(drop)
             }
             Self::Sql(at, value, says) => {
-                let text = format!("DELETE FROM rows WHERE \"{}\" IS ?", schema.columns[*at].name);
+                let name = schema.columns[*at].name;
+                let text = match on.target().engine().database().name() {
+                    "PostgreSQL" => format!("DELETE FROM rows WHERE \"{name}\" IS NOT DISTINCT FROM $1"),
+                    "MariaDB" => format!("DELETE FROM `rows` WHERE `{name}` <=> ?"),
+                    _ => format!("DELETE FROM rows WHERE \"{name}\" IS ?"),
+                };
                 let sql = match on.target() {
                     crate::query::Target::Tx(tx) => tx.sql(&text),
                     crate::query::Target::Engine(engine) => engine.sql(&text),
@@ -406,10 +428,6 @@ impl Write {
                 let sql = if *says { sql.touches::<(M,)>() } else { sql };
                 sql.execute().await.map(drop)
             }
-        };
-        match done {
-            Err(error) if error.is_unique_violation() => Ok(()),
-            other => other,
         }
     }
 
@@ -577,12 +595,20 @@ impl Step {
                 let tx = engine.begin().await?;
                 for part in parts {
                     match part {
+                        Part::Write(write) if engine.database().name() == "PostgreSQL" => {
+                            // There what is refused ends the transaction, if it is not in a savepoint.
+                            write.run_in_part::<M>(&tx).await?;
+                        }
                         Part::Write(write) => write.run::<M>(&tx).await?,
                         Part::Read(question) => drop(question.ask::<M>(&tx, true).await?),
                         Part::Savepoint(writes, end) => {
                             let part = tx.savepoint().await?;
                             for write in writes {
-                                write.run::<M>(&part).await?;
+                                if engine.database().name() == "PostgreSQL" {
+                                    write.run_in_part::<M>(&part).await?;
+                                } else {
+                                    write.run::<M>(&part).await?;
+                                }
                             }
                             end.of(part).await?;
                         }
@@ -592,7 +618,12 @@ impl Step {
             }
             Self::Elsewhere(write, by_ids) => {
                 let ids = write.run_elsewhere::<M>(engine).await?;
-                if *by_ids { engine.invalidate::<M>(ids).await } else { engine.invalidate_all::<M>().await }
+                // Not every database tells which rows an update changed.
+                if *by_ids && engine.database().returns().update {
+                    engine.invalidate::<M>(ids).await
+                } else {
+                    engine.invalidate_all::<M>().await
+                }
             }
         }
     }
