@@ -298,17 +298,24 @@ impl Driver for sqlx::MySql {
         failure(error)
     }
 
+    fn is_compound(dialect: Dialect, plan: &WritePlan) -> bool {
+        match plan {
+            WritePlan::Upsert { .. } => true,
+            WritePlan::Insert { .. } => !dialect.returns().insert,
+            WritePlan::Update { .. } | WritePlan::Delete { .. } => false,
+        }
+    }
+
     fn compound<'c>(
         connection: &'c mut MySqlConnection,
         dialect: Dialect,
         plan: &'c WritePlan,
-    ) -> Option<BoxFuture<'c, Result<Written>>> {
+    ) -> BoxFuture<'c, Result<Written>> {
         match plan {
-            WritePlan::Upsert { .. } => Some(Box::pin(upsert(connection, dialect, plan))),
-            WritePlan::Insert { schema, columns, rows } if !dialect.returns().insert => {
-                Some(Box::pin(insert(connection, dialect, schema, columns, rows)))
+            WritePlan::Insert { schema, columns, rows } => {
+                Box::pin(insert(connection, dialect, schema, columns, rows))
             }
-            _ => None,
+            plan => Box::pin(upsert(connection, dialect, plan)),
         }
     }
 
@@ -320,7 +327,8 @@ impl Driver for sqlx::MySql {
     statements!(Self);
 }
 
-/// Inserts rows one by one, and reads each back: a server that does not return them tells only the id that it counted up.
+/// Inserts rows one by one, and reads each back: a server that does not return them tells only the id that it counted up. All of them
+/// or none, as one statement would.
 async fn insert(
     connection: &mut MySqlConnection,
     dialect: Dialect,
@@ -328,21 +336,49 @@ async fn insert(
     columns: &'static [usize],
     rows: &[Row],
 ) -> Result<Written> {
+    let parts = rows.len() > 1;
+    if parts {
+        pooled::execute_text::<sqlx::MySql>(connection, "SAVEPOINT pie_rows").await?;
+    }
     let mut all = Written::default();
     for row in rows {
-        let plan = WritePlan::Insert { schema, columns, rows: vec![row.clone()] };
-        let done = execute::<sqlx::MySql>(connection, dialect.write(&plan)?.0).await?;
-        all.affected += done.affected;
-        let id = schema.id.columns.iter().map(|at| {
-            let given = columns.iter().position(|column| column == at).and_then(|place| row.get(place));
-            let counted = || i64::try_from(done.last_id).map_or(Datum::UInt(done.last_id), Datum::Int);
-            (*at, given.cloned().unwrap_or_else(counted))
-        });
-        let found =
-            fetch::<sqlx::MySql>(connection, dialect.read_back(schema, id)?, Types::Rows(schema)).await?;
-        all.rows.extend(found);
+        match insert_one(connection, dialect, schema, columns, row).await {
+            Ok(written) => {
+                all.affected += written.affected;
+                all.rows.extend(written.rows);
+            }
+            Err(error) => {
+                // A deadlock has undone the savepoint as well.
+                if parts && error.kind() != ErrorKind::SerializationFailure {
+                    pooled::execute_text::<sqlx::MySql>(connection, "ROLLBACK TO SAVEPOINT pie_rows").await?;
+                }
+                return Err(error);
+            }
+        }
+    }
+    if parts {
+        pooled::execute_text::<sqlx::MySql>(connection, "RELEASE SAVEPOINT pie_rows").await?;
     }
     Ok(all)
+}
+
+async fn insert_one(
+    connection: &mut MySqlConnection,
+    dialect: Dialect,
+    schema: &'static Schema,
+    columns: &'static [usize],
+    row: &Row,
+) -> Result<Written> {
+    let plan = WritePlan::Insert { schema, columns, rows: vec![row.clone()] };
+    let done = execute::<sqlx::MySql>(connection, dialect.write(&plan)?.0).await?;
+    let id = schema.id.columns.iter().map(|at| {
+        let given = columns.iter().position(|column| column == at).and_then(|place| row.get(place));
+        let counted = || i64::try_from(done.last_id).map_or(Datum::UInt(done.last_id), Datum::Int);
+        (*at, given.cloned().unwrap_or_else(counted))
+    });
+    let read = dialect.read_back(schema, id)?;
+    let rows = fetch::<sqlx::MySql>(connection, read, Types::Rows(schema)).await?;
+    Ok(Written::new(done.affected, rows))
 }
 
 /// `ON DUPLICATE KEY UPDATE` would also change a row that another unique key has in common with the new one: what is in the way is found

@@ -87,14 +87,20 @@ pub(super) trait Driver: sqlx::Database {
         arguments: Self::Arguments,
     ) -> Stream<'c, Self>;
 
-    /// Runs a write that this database needs several statements for; `None` where it is one.
+    /// Whether this database needs several statements for a write: they are in a transaction.
+    fn is_compound(dialect: Dialect, plan: &WritePlan) -> bool {
+        let _ = (dialect, plan);
+        false
+    }
+
+    /// Runs a write of several statements.
     fn compound<'c>(
         connection: &'c mut Self::Connection,
         dialect: Dialect,
         plan: &'c WritePlan,
-    ) -> Option<BoxFuture<'c, Result<Written>>> {
+    ) -> BoxFuture<'c, Result<Written>> {
         let _ = (connection, dialect, plan);
-        None
+        Box::pin(async { Err(Error::new(ErrorKind::InvalidQuery, "a write of several statements")) })
     }
 
     /// Whether nothing more can be done in the transaction after this error, and why.
@@ -174,8 +180,8 @@ async fn change<D: Driver>(
     dialect: Dialect,
     plan: &WritePlan,
 ) -> Result<Written> {
-    if let Some(work) = D::compound(connection, dialect, plan) {
-        return work.await;
+    if D::is_compound(dialect, plan) {
+        return D::compound(connection, dialect, plan).await;
     }
     let (statement, gives_rows) = dialect.write(plan)?;
     if gives_rows {
@@ -237,7 +243,15 @@ impl<D: Driver> Session for Pooled<D> {
     }
 
     fn write<'a>(&'a mut self, plan: &'a WritePlan) -> BoxFuture<'a, Result<Written>> {
-        Box::pin(async move { change::<D>(&mut *self.acquire().await?, self.dialect, plan).await })
+        Box::pin(async move {
+            if !D::is_compound(self.dialect, plan) {
+                return change::<D>(&mut *self.acquire().await?, self.dialect, plan).await;
+            }
+            let mut transaction = self.pool.begin().await.map_err(D::failure)?;
+            let written = change::<D>(&mut *transaction, self.dialect, plan).await?;
+            transaction.commit().await.map_err(D::failure)?;
+            Ok(written)
+        })
     }
 
     fn raw<'a>(&'a mut self, statement: &'a RawStatement) -> BoxFuture<'a, Result<RawRows>> {
@@ -304,7 +318,7 @@ impl<D: Driver> Transaction for Open<D> {
                 self.check()?;
             }
             for statement in sql::savepoint(savepoint) {
-                let done = sqlx_execute::<D>(&mut *self.inner, statement).await;
+                let done = execute_text::<D>(&mut *self.inner, &statement).await;
                 if let Err(error) = done {
                     return self.noted(Err(error));
                 }
@@ -333,8 +347,8 @@ impl<D: Driver> Transaction for Open<D> {
 }
 
 /// Runs a statement without values.
-pub(super) async fn sqlx_execute<D: Driver>(connection: &mut D::Connection, text: String) -> Result<()> {
-    D::execute(connection, text, D::Arguments::default()).await.map(drop).map_err(D::failure)
+pub(super) async fn execute_text<D: Driver>(connection: &mut D::Connection, text: &str) -> Result<()> {
+    D::execute(connection, text.to_owned(), D::Arguments::default()).await.map(drop).map_err(D::failure)
 }
 
 /// Begins a transaction with this statement.
