@@ -4,6 +4,8 @@
 //! for others.
 
 pub(crate) mod counted;
+#[doc(hidden)]
+pub mod from_row;
 #[cfg(feature = "mysql")]
 pub(crate) mod mysql;
 pub(crate) mod options;

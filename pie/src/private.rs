@@ -16,8 +16,12 @@ pub use std::string::String;
 pub use std::vec::Vec;
 pub use std::{assert, concat, module_path};
 
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+pub use sqlx;
+
 pub use crate::cache::BoxFuture;
 pub use crate::cache::groups::GroupId;
+pub use crate::database::from_row;
 pub use crate::error::Error;
 pub use crate::function::{
     CacheKey, CacheValue, Call, CallError, CopiedValue, Detached, DetachedArgument, Function, Invalidation,

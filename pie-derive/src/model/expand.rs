@@ -44,6 +44,7 @@ pub(crate) fn expand(model: &ModelIr) -> TokenStream {
         }
         #types
         #impls
+        #library::__from_rows!(#ident);
     }
 }
 

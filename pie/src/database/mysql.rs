@@ -7,10 +7,10 @@ use sqlx::mysql::{
     MySqlArguments, MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlPoolOptions,
     MySqlQueryResult, MySqlRow,
 };
-use sqlx::{Arguments, AssertSqlSafe, Column, ConnectOptions, MySqlPool, Row as _, TypeInfo, ValueRef};
+use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, MySqlPool, Row as _, TypeInfo, ValueRef};
 
 use super::options::read_uncommitted;
-use super::pooled::{self, Done, Driver, Pooled, Types, execute, fetch, statements};
+use super::pooled::{self, Done, Driver, Pooled, Types, execute, fetch, statements, unreadable};
 use super::refusal::{self, Refusal, bad_url};
 use super::sql::Dialect;
 use super::{Cascade, Database, DatabaseOptions, Returns, Row, Session, Transaction, TxOptions, Written};
@@ -280,18 +280,10 @@ impl Driver for sqlx::MySql {
         Ok(out)
     }
 
-    fn row(row: &MySqlRow, types: Types) -> Result<Row> {
-        let value = |at: usize| {
-            decode(row, at, types.at(at)).map_err(|_| {
-                let error =
-                    Error::new(ErrorKind::Decode, "holds what cannot be read, or text that is not UTF-8");
-                match row.columns().get(at) {
-                    Some(column) => error.with_column(column.name().to_owned()),
-                    None => error,
-                }
-            })
-        };
-        (0..row.len()).map(value).collect()
+    fn value(row: &MySqlRow, at: usize, ty: Option<ColumnType>) -> Result<Datum<'static>> {
+        decode(row, at, ty).map_err(|_| {
+            unreadable::<Self>(row, at, "holds a value that cannot be read, or text that is not UTF-8")
+        })
     }
 
     fn failure(error: sqlx::Error) -> Error {

@@ -1,20 +1,23 @@
 //! Sessions and transactions over a pool of sqlx, the same for each of its drivers.
 
+use std::borrow::Cow;
+
 use futures_util::TryStreamExt;
 use sqlx::pool::PoolConnection;
-use sqlx::{AssertSqlSafe, Either, Pool};
+use sqlx::{AssertSqlSafe, Column, Either, Pool, Row as _};
 
 use super::sql::{self, Dialect, Statement};
 use super::{RawRows, RawStatement, Row, Savepoint, Session, Transaction, Written};
 use crate::cache::BoxFuture;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{ColumnType, Schema};
+use crate::model::{ColumnDef, ColumnType, Datum, Model, RowReader, Schema};
 use crate::plan::{Ask, ReadPlan, WritePlan};
 
 /// What a statement did: how many rows it changed, and the id that the database counted up.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Done {
     pub(super) affected: u64,
+    #[allow(dead_code, reason = "only MySQL has to be asked for it")]
     pub(super) last_id: u64,
 }
 
@@ -30,7 +33,6 @@ pub(super) enum Types {
 }
 
 impl Types {
-    #[allow(dead_code, reason = "SQLite tells text from bytes")]
     pub(super) fn at(self, column: usize) -> Option<ColumnType> {
         match self {
             Self::Rows(schema) => schema.columns.get(column).map(|def| def.ty),
@@ -57,11 +59,11 @@ pub(super) trait Driver: sqlx::Database {
     /// The values of a statement.
     fn arguments(values: sea_query::Values) -> Result<Self::Arguments>;
 
-    /// The values of a row as the database has them; the fields of the model bring them into their form.
-    fn row(row: &Self::Row, types: Types) -> Result<Row>;
-
-    /// The names of the columns of a row.
-    fn names(row: &Self::Row) -> Vec<String>;
+    /// A value of a row as the database has it; the field of the model, which may have this type, brings it into its form.
+    ///
+    /// # Errors
+    /// It cannot be read; the error names its column.
+    fn value(row: &Self::Row, at: usize, ty: Option<ColumnType>) -> Result<Datum<'static>>;
 
     /// The typed error of what sqlx says.
     fn failure(error: sqlx::Error) -> Error;
@@ -148,14 +150,34 @@ macro_rules! statements {
             let stream = query.fetch_many(connection);
             Box::pin(stream.map_ok(|item| item.map_left(|result| done(&result))))
         }
-
-        fn names(row: &Self::Row) -> Vec<String> {
-            use sqlx::{Column, Row};
-            row.columns().iter().map(|column| column.name().to_owned()).collect()
-        }
     };
 }
 pub(super) use statements;
+
+/// The error of a value that cannot be read.
+pub(super) fn unreadable<D: Driver>(row: &D::Row, at: usize, why: impl Into<Cow<'static, str>>) -> Error {
+    let error = Error::new(ErrorKind::Decode, why);
+    match row.columns().get(at) {
+        Some(column) => error.with_column(column.name().to_owned()),
+        None => error,
+    }
+}
+
+fn row_of<D: Driver>(row: &D::Row, types: Types) -> Result<Row> {
+    (0..row.len()).map(|at| D::value(row, at, types.at(at))).collect()
+}
+
+/// The model of a row that somebody asked for: by the names of the columns, in any order, with others among them.
+pub(super) fn model<D: Driver, M: Model>(row: &D::Row) -> sqlx::Result<M> {
+    let value = |def: &ColumnDef| {
+        let found = row.columns().iter().position(|column| column.name() == def.name);
+        let at = found.ok_or_else(|| sqlx::Error::ColumnNotFound(def.name.to_owned()))?;
+        D::value(row, at, Some(def.ty)).map_err(|error| sqlx::Error::Decode(Box::new(error)))
+    };
+    let values = M::SCHEMA.columns.iter().map(value).collect::<sqlx::Result<_>>()?;
+    let read = RowReader::new(M::SCHEMA, values).and_then(M::from_row);
+    read.map_err(|error| sqlx::Error::Decode(Box::new(error)))
+}
 
 /// Runs a statement and gives its rows.
 pub(super) async fn fetch<D: Driver>(
@@ -164,7 +186,7 @@ pub(super) async fn fetch<D: Driver>(
     types: Types,
 ) -> Result<Vec<Row>> {
     let rows = D::fetch(connection, text, D::arguments(values)?).await.map_err(D::failure)?;
-    rows.iter().map(|row| D::row(row, types)).collect()
+    rows.iter().map(|row| row_of::<D>(row, types)).collect()
 }
 
 /// Runs a statement that gives no rows.
@@ -213,9 +235,9 @@ async fn raw<D: Driver>(
             Either::Left(done) => out.affected += done.affected,
             Either::Right(found) => {
                 if out.names.is_empty() {
-                    out.names = D::names(&found);
+                    out.names = found.columns().iter().map(|column| column.name().to_owned()).collect();
                 }
-                out.rows.push(D::row(&found, Types::Unknown)?);
+                out.rows.push(row_of::<D>(&found, Types::Unknown)?);
             }
         }
     }

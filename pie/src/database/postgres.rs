@@ -9,15 +9,15 @@ use sqlx::postgres::{
     PgArgumentBuffer, PgArguments, PgConnectOptions, PgDatabaseError, PgPoolOptions, PgQueryResult, PgRow,
     PgTypeInfo, PgTypeKind,
 };
-use sqlx::{Arguments, AssertSqlSafe, Column, ConnectOptions, PgPool, Row as _, TypeInfo, ValueRef};
+use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, PgPool, Row as _, TypeInfo, ValueRef};
 
-use super::pooled::{self, Done, Driver, Pooled, Types, statements};
+use super::pooled::{self, Done, Driver, Pooled, statements, unreadable};
 use super::refusal::{self, Refusal, bad_url};
 use super::sql::Dialect;
-use super::{Cascade, Database, DatabaseOptions, Row, Session, Transaction, TxOptions};
+use super::{Cascade, Database, DatabaseOptions, Session, Transaction, TxOptions};
 use crate::cache::BoxFuture;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Datum, Schema};
+use crate::model::{ColumnType, Datum, Schema};
 
 /// A PostgreSQL database.
 ///
@@ -182,49 +182,43 @@ fn done(result: &PgQueryResult) -> Done {
     Done { affected: result.rows_affected(), last_id: 0 }
 }
 
-fn decode(row: &PgRow, at: usize) -> std::result::Result<Datum<'static>, sqlx::Error> {
-    let raw = row.try_get_raw(at)?;
-    if raw.is_null() {
-        return Ok(Datum::Null);
-    }
-    let info = raw.type_info().into_owned();
-    let is_text = matches!(info.kind(), PgTypeKind::Enum(_) | PgTypeKind::Domain(_));
+/// A value that is not `NULL`; `None` for a type that is not known.
+fn decode(row: &PgRow, at: usize, info: &PgTypeInfo) -> Option<sqlx::Result<Datum<'static>>> {
     macro_rules! get {
-        ($T:ty) => {
-            row.try_get_unchecked::<$T, _>(at)
+        ($T:ty, $make:expr) => {
+            row.try_get_unchecked::<$T, _>(at).map($make)
         };
     }
-    Ok(match info.name() {
-        "BOOL" => Datum::Bool(get!(bool)?),
-        "INT2" => Datum::Int(get!(i16)?.into()),
-        "INT4" => Datum::Int(get!(i32)?.into()),
-        "INT8" => Datum::Int(get!(i64)?),
-        "OID" => Datum::Int(get!(Oid)?.0.into()),
-        "FLOAT4" => Datum::Float(get!(f32)?.into()),
-        "FLOAT8" => Datum::Float(get!(f64)?),
+    let text = |text: String| Datum::Text(text.into());
+    Some(match info.name() {
+        "BOOL" => get!(bool, Datum::Bool),
+        "INT2" => get!(i16, |v| Datum::Int(v.into())),
+        "INT4" => get!(i32, |v| Datum::Int(v.into())),
+        "INT8" => get!(i64, Datum::Int),
+        "OID" => get!(Oid, |v| Datum::Int(v.0.into())),
+        "FLOAT4" => get!(f32, |v| Datum::Float(v.into())),
+        "FLOAT8" => get!(f64, Datum::Float),
+        "TEXT" | "VARCHAR" | "NAME" | "UNKNOWN" | "citext" => get!(String, text),
         // The blanks behind it are none of the value: comparisons do not see them either.
-        "CHAR" => Datum::Text(get!(String)?.trim_end_matches(' ').to_owned().into()),
-        "BYTEA" => Datum::Bytes(get!(Vec<u8>)?.into()),
-        "UUID" => Datum::Uuid(get!(uuid::Uuid)?),
-        "DATE" => Datum::Date(get!(chrono::NaiveDate)?),
-        "TIME" => Datum::Time(get!(chrono::NaiveTime)?),
-        "TIMESTAMP" => Datum::DateTime(get!(chrono::NaiveDateTime)?),
-        "TIMESTAMPTZ" => Datum::Timestamp(get!(chrono::DateTime<chrono::Utc>)?),
-        "JSON" => Datum::Json(get!(String)?.into()),
-        "JSONB" => {
-            // A version, which is 1, and the text.
-            let bytes = get!(Vec<u8>)?;
-            let text = bytes.strip_prefix(&[1]).unwrap_or(&bytes);
+        "CHAR" => get!(String, |v| text(v.trim_end_matches(' ').to_owned())),
+        "BYTEA" => get!(Vec<u8>, |v| Datum::Bytes(v.into())),
+        "UUID" => get!(uuid::Uuid, Datum::Uuid),
+        "DATE" => get!(chrono::NaiveDate, Datum::Date),
+        "TIME" => get!(chrono::NaiveTime, Datum::Time),
+        "TIMESTAMP" => get!(chrono::NaiveDateTime, Datum::DateTime),
+        "TIMESTAMPTZ" => get!(chrono::DateTime<chrono::Utc>, Datum::Timestamp),
+        "JSON" => get!(String, |v| Datum::Json(v.into())),
+        // A version, which is 1, and the text.
+        "JSONB" => get!(Vec<u8>, |v| {
+            let text = v.strip_prefix(&[1]).unwrap_or(&v);
             Datum::Json(String::from_utf8_lossy(text).into_owned().into())
-        }
-        "TEXT" | "VARCHAR" | "NAME" | "UNKNOWN" | "citext" => Datum::Text(get!(String)?.into()),
-        "VOID" => Datum::Null,
-        _ if is_text => Datum::Text(get!(String)?.into()),
-        other => {
-            let why =
-                format!("a column of the type {other}, which pie does not read: cast it in the statement");
-            return Err(sqlx::Error::Decode(why.into()));
-        }
+        }),
+        "VOID" => Ok(Datum::Null),
+        _ => match info.kind() {
+            PgTypeKind::Enum(_) => get!(String, text),
+            PgTypeKind::Domain(inner) => return decode(row, at, inner),
+            _ => return None,
+        },
     })
 }
 
@@ -259,23 +253,20 @@ impl Driver for sqlx::Postgres {
         Ok(out)
     }
 
-    fn row(row: &PgRow, _: Types) -> Result<Row> {
-        let value = |at: usize| {
-            decode(row, at).map_err(|error| {
-                let text = match &error {
-                    sqlx::Error::Decode(why) if why.to_string().starts_with("a column of the type") => {
-                        why.to_string()
-                    }
-                    _ => "a value of the database cannot be read".to_owned(),
-                };
-                let error = Error::new(ErrorKind::Decode, text);
-                match row.columns().get(at) {
-                    Some(column) => error.with_column(column.name().to_owned()),
-                    None => error,
-                }
-            })
-        };
-        (0..row.len()).map(value).collect()
+    fn value(row: &PgRow, at: usize, _: Option<ColumnType>) -> Result<Datum<'static>> {
+        let raw = row.try_get_raw(at).map_err(failure)?;
+        if raw.is_null() {
+            return Ok(Datum::Null);
+        }
+        match decode(row, at, &raw.type_info()) {
+            Some(Ok(datum)) => Ok(datum),
+            Some(Err(_)) => Err(unreadable::<Self>(row, at, "holds a value that cannot be read")),
+            None => {
+                let kind = raw.type_info().name().to_owned();
+                let why = format!("has the type {kind}, which pie does not read: cast it in the statement");
+                Err(unreadable::<Self>(row, at, why))
+            }
+        }
     }
 
     fn failure(error: sqlx::Error) -> Error {

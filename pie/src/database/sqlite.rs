@@ -10,15 +10,15 @@ use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteQueryResult,
     SqliteRow, SqliteSynchronous,
 };
-use sqlx::{Arguments, AssertSqlSafe, Column, Row as _, SqlitePool, TypeInfo, ValueRef};
+use sqlx::{Arguments, AssertSqlSafe, Row as _, SqlitePool, TypeInfo, ValueRef};
 
 use super::options::read_uncommitted;
-use super::pooled::{self, Done, Driver, Pooled, Types, statements};
+use super::pooled::{self, Done, Driver, Pooled, statements, unreadable};
 use super::sql::Dialect;
-use super::{Cascade, Database, DatabaseOptions, Row, Session, Transaction, TxOptions};
+use super::{Cascade, Database, DatabaseOptions, Session, Transaction, TxOptions};
 use crate::cache::BoxFuture;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Datum, Schema};
+use crate::model::{ColumnType, Datum, Schema};
 
 /// A SQLite database.
 ///
@@ -197,27 +197,18 @@ impl Driver for sqlx::Sqlite {
         Ok(out)
     }
 
-    fn row(source: &SqliteRow, _: Types) -> Result<Row> {
-        (0..source.len())
-            .map(|at| {
-                let raw = source.try_get_raw(at).map_err(failure)?;
-                if raw.is_null() {
-                    return Ok(Datum::Null);
-                }
-                let kind = raw.type_info().name().to_owned();
-                let value = match kind.as_str() {
-                    "INTEGER" => source.try_get_unchecked::<i64, _>(at).map(Datum::Int),
-                    "REAL" => source.try_get_unchecked::<f64, _>(at).map(Datum::Float),
-                    "TEXT" => source.try_get_unchecked::<String, _>(at).map(|text| Datum::Text(text.into())),
-                    _ => source.try_get_unchecked::<Vec<u8>, _>(at).map(|bytes| Datum::Bytes(bytes.into())),
-                };
-                value.map_err(|error| {
-                    Error::new(ErrorKind::Decode, "holds text that is not UTF-8")
-                        .with_column(source.column(at).name().to_owned())
-                        .with_source(error)
-                })
-            })
-            .collect()
+    fn value(row: &SqliteRow, at: usize, _: Option<ColumnType>) -> Result<Datum<'static>> {
+        let raw = row.try_get_raw(at).map_err(failure)?;
+        if raw.is_null() {
+            return Ok(Datum::Null);
+        }
+        let value = match raw.type_info().name() {
+            "INTEGER" => row.try_get_unchecked::<i64, _>(at).map(Datum::Int),
+            "REAL" => row.try_get_unchecked::<f64, _>(at).map(Datum::Float),
+            "TEXT" => row.try_get_unchecked::<String, _>(at).map(|text| Datum::Text(text.into())),
+            _ => row.try_get_unchecked::<Vec<u8>, _>(at).map(|bytes| Datum::Bytes(bytes.into())),
+        };
+        value.map_err(|error| unreadable::<Self>(row, at, "holds text that is not UTF-8").with_source(error))
     }
 
     fn failure(error: sqlx::Error) -> Error {
