@@ -268,8 +268,8 @@ impl Error {
     /// [serialization failure](ErrorKind::SerializationFailure) the whole transaction has to be made again.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        use ErrorKind::{Busy, LoadTimeout, PoolTimeout, SerializationFailure};
-        matches!(self.0.kind, Busy | SerializationFailure | PoolTimeout | LoadTimeout)
+        use ErrorKind::{Busy, LoadTimeout, PoolTimeout, SerializationFailure, Timeout};
+        matches!(self.0.kind, Busy | SerializationFailure | PoolTimeout | LoadTimeout | Timeout)
     }
 }
 

@@ -5,12 +5,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 /// A proxy on a port of its own.
 #[derive(Debug)]
 pub struct Proxy {
     port: u16,
     trips: Arc<AtomicU64>,
+    /// Counted up to cut every connection; odd while none is taken.
+    cuts: Arc<watch::Sender<u64>>,
 }
 
 impl Proxy {
@@ -23,12 +26,34 @@ impl Proxy {
         let port = listener.local_addr()?.port();
         let trips = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&trips);
+        let cuts = Arc::new(watch::Sender::new(0));
+        let watched = Arc::clone(&cuts);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(pass(client, server, Arc::clone(&counter)));
+                let mut watcher = watched.subscribe();
+                if *watcher.borrow_and_update() % 2 == 1 {
+                    continue;
+                }
+                let counter = Arc::clone(&counter);
+                tokio::spawn(async move {
+                    tokio::select! {
+                        _ = pass(client, server, counter) => {}
+                        _ = watcher.changed() => {}
+                    }
+                });
             }
         });
-        Ok(Self { port, trips })
+        Ok(Self { port, trips, cuts })
+    }
+
+    /// Cuts every connection, and takes no other: as if the server had gone.
+    pub fn cut(&self) {
+        self.cuts.send_modify(|cuts| *cuts += 1 + *cuts % 2);
+    }
+
+    /// Takes connections again.
+    pub fn mend(&self) {
+        self.cuts.send_modify(|cuts| *cuts += *cuts % 2);
     }
 
     /// The port to connect to.
@@ -49,7 +74,8 @@ async fn pass(client: TcpStream, server: u16, trips: Arc<AtomicU64>) -> std::io:
     let (mut from_server, mut to_server) = server.into_split();
     let answered = Arc::new(AtomicBool::new(true));
     let flag = Arc::clone(&answered);
-    tokio::spawn(async move {
+    // Ends with this future, and with it the connection.
+    let back = async move {
         let mut buffer = vec![0; 1 << 16];
         while let Ok(count) = from_server.read(&mut buffer).await {
             flag.store(true, Ordering::SeqCst);
@@ -57,16 +83,22 @@ async fn pass(client: TcpStream, server: u16, trips: Arc<AtomicU64>) -> std::io:
                 break;
             }
         }
-    });
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        let count = from_client.read(&mut buffer).await?;
-        if count == 0 {
-            return Ok(());
+    };
+    let there = async move {
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            let count = from_client.read(&mut buffer).await?;
+            if count == 0 {
+                return Ok(());
+            }
+            if answered.swap(false, Ordering::SeqCst) {
+                trips.fetch_add(1, Ordering::SeqCst);
+            }
+            to_server.write_all(&buffer[..count]).await?;
         }
-        if answered.swap(false, Ordering::SeqCst) {
-            trips.fetch_add(1, Ordering::SeqCst);
-        }
-        to_server.write_all(&buffer[..count]).await?;
+    };
+    tokio::select! {
+        () = back => Ok(()),
+        done = there => done,
     }
 }

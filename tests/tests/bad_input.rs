@@ -3,6 +3,7 @@
 
 use pie::prelude::*;
 use pie::{CacheConfig, ErrorKind, RedisConfig};
+use pie_tests::databases::{self, Which, which};
 
 #[derive(Debug, Clone, PartialEq, Model)]
 #[cached(ttl = "5m")]
@@ -24,7 +25,7 @@ struct Page {
 }
 
 async fn engine() -> Engine {
-    Engine::builder().database("sqlite::memory:").build().await.expect("builds")
+    Engine::builder().database(databases::database()).build().await.expect("builds")
 }
 
 async fn refused(url: &str) -> pie::Error {
@@ -90,7 +91,7 @@ async fn missing_tables_and_columns_are_named() -> pie::Result<()> {
         assert!(error.to_string().contains("`users`"), "{error}");
     }
     assert_eq!(User::find_by_id(&engine, 1).await.expect_err("no table").query(), Some("find_by_id"));
-    engine.sql("CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT NOT NULL)").execute().await?;
+    engine.sql("CREATE TABLE users (id INTEGER PRIMARY KEY, email VARCHAR(50) NOT NULL)").execute().await?;
     for error in [
         User::find_by_email(&engine, "tiger").await.expect_err("no column"),
         User::insert(&engine, NewUser { email: "tiger".into(), age: 1 }).await.expect_err("no column"),
@@ -104,6 +105,10 @@ async fn missing_tables_and_columns_are_named() -> pie::Result<()> {
 
 #[tokio::test]
 async fn columns_with_something_else_in_them_are_named() -> pie::Result<()> {
+    if which() != Which::Sqlite {
+        // Their columns hold one type only: `servers.rs` has tables with others.
+        return Ok(());
+    }
     let engine = engine().await;
     engine.sql("CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT, age)").execute().await?;
     let cases = [
@@ -152,7 +157,9 @@ async fn constraints_have_kinds_of_their_own() -> pie::Result<()> {
     assert_eq!(error.kind(), ErrorKind::UniqueViolation);
     assert_eq!(Page::query(&engine).count().await?, 2, "all or none");
 
-    engine.sql("CREATE TABLE posts (id INTEGER PRIMARY KEY, user INTEGER REFERENCES users (id), n INTEGER CHECK (n > 0))").execute().await?;
+    let posts = "CREATE TABLE posts (id INTEGER PRIMARY KEY, user_id BIGINT, n INTEGER CHECK (n > 0), \
+                 FOREIGN KEY (user_id) REFERENCES users (id))";
+    engine.sql(posts).execute().await?;
     for (values, kind) in
         [("(1, 99, 1)", ErrorKind::ForeignKeyViolation), ("(1, 1, 0)", ErrorKind::CheckViolation)]
     {
@@ -167,7 +174,7 @@ async fn constraints_have_kinds_of_their_own() -> pie::Result<()> {
 async fn queries_that_are_too_large_are_refused() -> pie::Result<()> {
     let engine = engine().await;
     engine.create_tables::<(User,)>().await?;
-    let error = User::query(&engine).filter(User::ID.in_(0..40_000_i64)).await.expect_err("too many values");
+    let error = User::query(&engine).filter(User::ID.in_(0..70_000_i64)).await.expect_err("too many values");
     assert_eq!(error.kind(), ErrorKind::InvalidQuery, "{error:?}");
     let chain = |length: i32| {
         (0..length).fold(User::ID.eq(0), |filter, i| {
@@ -178,7 +185,7 @@ async fn queries_that_are_too_large_are_refused() -> pie::Result<()> {
     assert_eq!(User::query(&engine).filter(chain(40)).await?.len(), 0);
     let wide = |width: i32| pie::Filter::any((0..width).map(|i| User::AGE.eq(i)));
     assert_eq!(User::query(&engine).filter(wide(2_000)).await?.len(), 0);
-    for filter in [chain(1_000), wide(40_000)] {
+    for filter in [chain(1_000), wide(70_000)] {
         let error = User::query(&engine).filter(filter).await.expect_err("too deep");
         assert_eq!((error.kind(), error.model()), (ErrorKind::InvalidQuery, Some("User")), "{error:?}");
     }
@@ -191,6 +198,18 @@ async fn queries_that_are_too_large_are_refused() -> pie::Result<()> {
 
 #[tokio::test]
 async fn a_pool_of_ones_own_without_regular_expressions_says_so() -> pie::Result<()> {
+    if which() != Which::Sqlite {
+        // The others have them.
+        let engine = engine().await;
+        engine.create_tables::<(User,)>().await?;
+        let emails = ["ann", "Ann", "bob"];
+        User::insert_many(&engine, emails.map(|email| NewUser { email: email.into(), age: 1 })).await?;
+        let found = User::query(&engine).filter(User::EMAIL.matches_regex("^a")).await?;
+        assert_eq!(found.iter().map(|user| user.email.as_str()).collect::<Vec<_>>(), ["ann"]);
+        let error = User::query(&engine).filter(User::EMAIL.matches_regex("(")).await.expect_err("unclosed");
+        assert_eq!(error.kind(), ErrorKind::InvalidQuery, "{error:?}");
+        return Ok(());
+    }
     let pool = sqlx::SqlitePool::connect("sqlite::memory:").await.expect("opens");
     let engine = Engine::builder().database(pool).build().await?;
     engine.create_tables::<(User,)>().await?;

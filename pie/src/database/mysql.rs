@@ -16,7 +16,7 @@ use super::sql::Dialect;
 use super::{Cascade, Database, DatabaseOptions, Returns, Row, Session, Transaction, TxOptions, Written};
 use crate::cache::BoxFuture;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{ColumnType, Datum, Schema};
+use crate::model::{ColumnType, Datum, Index, Schema};
 use crate::plan::WritePlan;
 
 /// A MySQL or MariaDB database.
@@ -88,12 +88,14 @@ impl MySql {
             }
             text
         };
+        let timeout = options.acquire_timeout.max(Duration::from_millis(1));
+        pooled::probe::<sqlx::MySql>(&connect, timeout).await?;
         let pool = MySqlPoolOptions::new()
             .max_connections(options.max_connections.max(1))
             .min_connections(options.min_connections)
             .idle_timeout(options.idle_timeout)
             .max_lifetime(options.max_lifetime)
-            .acquire_timeout(options.acquire_timeout.max(Duration::from_millis(1)))
+            .acquire_timeout(timeout)
             .after_connect(move |connection, _| {
                 Box::pin(async move {
                     let version: String =
@@ -288,6 +290,26 @@ impl Driver for sqlx::MySql {
 
     fn failure(error: sqlx::Error) -> Error {
         failure(error)
+    }
+
+    fn with_column(error: Error, schema: &'static Schema) -> Error {
+        if error.kind() != ErrorKind::UniqueViolation || error.column().is_some() {
+            return error;
+        }
+        let Some(name) = refusal::of(&error).and_then(|refusal| refusal.constraint.clone()) else {
+            return error;
+        };
+        // As pie names them; or as the server does where it was given no name.
+        let ours = |index: &&Index| name == format!("{}_{}_unique", schema.table, index.name);
+        let columns = if name == "PRIMARY" {
+            schema.id.columns
+        } else if let Some(index) = schema.uniques.iter().find(ours) {
+            index.columns
+        } else {
+            return if schema.position(&name).is_some() { error.with_column(name) } else { error };
+        };
+        let names = columns.iter().filter_map(|at| schema.columns.get(*at)).map(|def| def.name);
+        error.with_column(names.collect::<Vec<_>>().join(", "))
     }
 
     fn is_compound(dialect: Dialect, plan: &WritePlan) -> bool {
@@ -498,8 +520,7 @@ impl Database for MySql {
     }
 
     fn max_values(&self) -> usize {
-        // The protocol counts them in 16 bits.
-        65_535
+        self.dialect.max_values()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -1,6 +1,7 @@
 //! Sessions and transactions over a pool of sqlx, the same for each of its drivers.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use sqlx::pool::PoolConnection;
@@ -88,6 +89,12 @@ pub(super) trait Driver: sqlx::Database {
         text: String,
         arguments: Self::Arguments,
     ) -> Stream<'c, Self>;
+
+    /// The error of a write, with the columns that it is about where only the name of their constraint is known.
+    fn with_column(error: Error, schema: &'static Schema) -> Error {
+        let _ = schema;
+        error
+    }
 
     /// Whether this database needs several statements for a write: they are in a transaction.
     fn is_compound(dialect: Dialect, plan: &WritePlan) -> bool {
@@ -198,6 +205,14 @@ pub(super) async fn execute<D: Driver>(
 }
 
 async fn change<D: Driver>(
+    connection: &mut D::Connection,
+    dialect: Dialect,
+    plan: &WritePlan,
+) -> Result<Written> {
+    run::<D>(connection, dialect, plan).await.map_err(|error| D::with_column(error, plan.schema()))
+}
+
+async fn run<D: Driver>(
     connection: &mut D::Connection,
     dialect: Dialect,
     plan: &WritePlan,
@@ -365,6 +380,22 @@ impl<D: Driver> Transaction for Open<D> {
 
     fn rollback(self: Box<Self>) -> BoxFuture<'static, Result<()>> {
         Box::pin(async move { self.inner.rollback().await.map_err(D::failure) })
+    }
+}
+
+/// Opens one connection and closes it again: a pool says only that it took too long, and this why.
+pub(super) async fn probe<D: Driver>(
+    options: &<D::Connection as sqlx::Connection>::Options,
+    timeout: Duration,
+) -> Result<()> {
+    use sqlx::{ConnectOptions, Connection};
+    match crate::task::timeout(timeout, options.connect()).await {
+        Some(Ok(connection)) => {
+            let _ = connection.close().await;
+            Ok(())
+        }
+        Some(Err(error)) => Err(D::failure(error)),
+        None => Err(Error::new(ErrorKind::Connection, "the database server does not answer")),
     }
 }
 

@@ -61,12 +61,14 @@ impl Postgres {
             .statement_cache_capacity(256)
             .options(settings)
             .log_slow_statements(log::LevelFilter::Warn, options.slow_statement);
+        let timeout = options.acquire_timeout.max(Duration::from_millis(1));
+        pooled::probe::<sqlx::Postgres>(&connect, timeout).await?;
         let pool = PgPoolOptions::new()
             .max_connections(options.max_connections.max(1))
             .min_connections(options.min_connections)
             .idle_timeout(options.idle_timeout)
             .max_lifetime(options.max_lifetime)
-            .acquire_timeout(options.acquire_timeout.max(Duration::from_millis(1)))
+            .acquire_timeout(timeout)
             .connect_with(connect)
             .await
             .map_err(failure)?;
@@ -348,8 +350,7 @@ impl Database for Postgres {
     }
 
     fn max_values(&self) -> usize {
-        // The protocol counts them in 16 bits.
-        65_535
+        Dialect::Postgres.max_values()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

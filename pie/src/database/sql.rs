@@ -21,6 +21,16 @@ use crate::plan::{Ask, Direction, ReadPlan, WritePlan};
 /// A statement and its values, in the order of its placeholders.
 pub(crate) type Statement = (String, Values);
 
+/// Refuses a statement with more values than the database takes.
+fn counted(dialect: Dialect, schema: &'static Schema, statement: Statement) -> Result<Statement> {
+    let most = dialect.max_values();
+    if statement.1.0.len() <= most {
+        return Ok(statement);
+    }
+    let what = format!("a query with more values than {} takes ({most})", dialect.name());
+    Err(Error::new(ErrorKind::InvalidQuery, what).with_model(schema.model))
+}
+
 /// A name of a table or column that is known at compile time.
 #[derive(Debug, Clone, Copy)]
 struct Name(&'static str);
@@ -260,7 +270,7 @@ impl Dialect {
                 select.expr(Expr::exists(inner));
             }
         }
-        Ok(build!(self, select))
+        counted(self, schema, build!(self, select))
     }
 
     fn add_window(self, select: &mut SelectStatement, plan: &ReadPlan) {
@@ -293,7 +303,7 @@ impl Dialect {
     /// An upsert is one statement only where a database can name the constraint.
     pub(crate) fn write(self, plan: &WritePlan) -> Result<(Statement, bool)> {
         let returns = self.returns();
-        Ok(match plan {
+        let (statement, rows) = match plan {
             WritePlan::Insert { schema, columns, rows } => {
                 let mut insert = insert_into(schema, columns)?;
                 for row in rows {
@@ -355,7 +365,8 @@ impl Dialect {
                 }
                 (self.with_rows(build!(self, delete), schema, wanted), wanted)
             }
-        })
+        };
+        Ok((counted(self, plan.schema(), statement)?, rows))
     }
 
     /// The row of a key, by the equality of its constraint, and locked; for databases that do not return it.

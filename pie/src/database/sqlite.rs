@@ -10,7 +10,7 @@ use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteQueryResult,
     SqliteRow, SqliteSynchronous,
 };
-use sqlx::{Arguments, AssertSqlSafe, Row as _, SqlitePool, TypeInfo, ValueRef};
+use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Row as _, SqlitePool, TypeInfo, ValueRef};
 
 use super::options::read_uncommitted;
 use super::pooled::{self, Done, Driver, Pooled, statements, unreadable};
@@ -62,6 +62,7 @@ impl Sqlite {
             .foreign_keys(true)
             .busy_timeout(options.acquire_timeout)
             .statement_cache_capacity(256)
+            .log_slow_statements(log::LevelFilter::Warn, options.slow_statement)
             .optimize_on_close(false, None);
         #[cfg(feature = "regex")]
         {
@@ -82,6 +83,9 @@ impl Sqlite {
             pool.max_connections(1).min_connections(1).idle_timeout(None).max_lifetime(None)
         } else {
             pool.max_connections(options.max_connections.max(1))
+                .min_connections(options.min_connections)
+                .idle_timeout(options.idle_timeout)
+                .max_lifetime(options.max_lifetime)
         };
         let pool = pool.connect_with(connect).await.map_err(|error| match failure(error) {
             error if error.kind() == ErrorKind::PoolTimeout => error,
@@ -291,8 +295,7 @@ impl Database for Sqlite {
     }
 
     fn max_values(&self) -> usize {
-        // SQLITE_MAX_VARIABLE_NUMBER since 3.32.
-        32_766
+        Dialect::Sqlite.max_values()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -56,8 +56,8 @@ impl fmt::Debug for EngineBuilder {
 }
 
 impl EngineBuilder {
-    /// The database: a URL (`sqlite://file.db`, `sqlite::memory:`), a pool of sqlx that you own, or an `Arc` of a
-    /// [`Database`](crate::database::Database) of your own.
+    /// The database: a URL (`sqlite://file.db`, `sqlite::memory:`, `postgres://…`, `mysql://…`, each with its feature), a pool of sqlx that
+    /// you own, or an `Arc` of a [`Database`](crate::database::Database) of your own.
     pub fn database(mut self, database: impl IntoDatabase) -> Self {
         self.database = Some(database.into_opener());
         self
@@ -96,6 +96,38 @@ impl EngineBuilder {
     /// How long a query waits for a free connection, or for another writer's lock; 5 seconds by default.
     pub fn acquire_timeout(mut self, timeout: Duration) -> Self {
         self.options.acquire_timeout = timeout;
+        self
+    }
+
+    /// How many connections a database opened from a URL keeps open, also when nothing asks; none by default.
+    pub fn min_connections(mut self, connections: u32) -> Self {
+        self.options.min_connections = connections;
+        self
+    }
+
+    /// After how long an unused connection is closed; 10 minutes by default, `None` for never.
+    pub fn idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.options.idle_timeout = timeout.into();
+        self
+    }
+
+    /// After how long a connection is replaced by a new one; 30 minutes by default, `None` for never.
+    pub fn max_lifetime(mut self, lifetime: impl Into<Option<Duration>>) -> Self {
+        self.options.max_lifetime = lifetime.into();
+        self
+    }
+
+    /// How long the server works on one statement before it gives up with [`ErrorKind::Timeout`](crate::ErrorKind::Timeout); the server's own
+    /// limit by default. SQLite has none; MySQL limits only reads.
+    pub fn statement_timeout(mut self, timeout: Duration) -> Self {
+        self.options.statement_timeout = Some(timeout);
+        self
+    }
+
+    /// Statements that take longer are logged as a warning, with their text and without values; 1 second by default. All are logged at debug
+    /// level (target `sqlx::query`).
+    pub fn slow_statement(mut self, limit: Duration) -> Self {
+        self.options.slow_statement = limit;
         self
     }
 
@@ -138,11 +170,10 @@ impl EngineBuilder {
     pub fn settings(mut self, settings: Settings) -> Self {
         let Settings { database, cache, memory, .. } = settings;
         if let Some(database) = database {
+            self.options = database.options();
             if self.database.is_none() {
                 self = self.database(database.url);
             }
-            self.options.max_connections = database.max_connections;
-            self.options.acquire_timeout = database.acquire_timeout;
         }
         if let Some(cache) = cache {
             self.config = cache;

@@ -86,15 +86,30 @@ pub struct Settings {
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct DatabaseSettings {
-    /// The URL: `sqlite://app.db`, `sqlite::memory:`.
+    /// The URL: `sqlite://app.db`, `sqlite::memory:`, `postgres://…`, `mysql://…`.
     #[serde(deserialize_with = "human::secret")]
     pub url: String,
     /// How many connections at most; 10 by default.
     #[serde(default = "connections")]
     pub max_connections: u32,
-    /// How long a query waits for a free connection; 5 seconds by default.
+    /// How many connections are kept open, also when nothing asks; none by default.
+    #[serde(default)]
+    pub min_connections: u32,
+    /// How long a query waits for a free connection or another writer's lock; 5 seconds by default.
     #[serde(default = "acquire", deserialize_with = "human::duration")]
     pub acquire_timeout: Duration,
+    /// After how long an unused connection is closed; 10 minutes by default.
+    #[serde(default, deserialize_with = "human::optional_duration")]
+    pub idle_timeout: Option<Duration>,
+    /// After how long a connection is replaced; 30 minutes by default.
+    #[serde(default, deserialize_with = "human::optional_duration")]
+    pub max_lifetime: Option<Duration>,
+    /// How long the server works on one statement; its own limit by default.
+    #[serde(default, deserialize_with = "human::optional_duration")]
+    pub statement_timeout: Option<Duration>,
+    /// From when on a statement is logged as slow; 1 second by default.
+    #[serde(default, deserialize_with = "human::optional_duration")]
+    pub slow_statement: Option<Duration>,
 }
 
 fn connections() -> u32 {
@@ -105,13 +120,33 @@ fn acquire() -> Duration {
     DatabaseOptions::default().acquire_timeout
 }
 
+impl DatabaseSettings {
+    pub(crate) fn options(&self) -> DatabaseOptions {
+        let default = DatabaseOptions::default();
+        DatabaseOptions {
+            max_connections: self.max_connections,
+            min_connections: self.min_connections,
+            acquire_timeout: self.acquire_timeout,
+            idle_timeout: self.idle_timeout.or(default.idle_timeout),
+            max_lifetime: self.max_lifetime.or(default.max_lifetime),
+            statement_timeout: self.statement_timeout,
+            slow_statement: self.slow_statement.unwrap_or(default.slow_statement),
+        }
+    }
+}
+
 impl fmt::Debug for DatabaseSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = self.url.split_once(':').map_or("?", |(scheme, _)| scheme);
         f.debug_struct("DatabaseSettings")
             .field("url", &format_args!("{scheme}:…"))
             .field("max_connections", &self.max_connections)
+            .field("min_connections", &self.min_connections)
             .field("acquire_timeout", &self.acquire_timeout)
+            .field("idle_timeout", &self.idle_timeout)
+            .field("max_lifetime", &self.max_lifetime)
+            .field("statement_timeout", &self.statement_timeout)
+            .field("slow_statement", &self.slow_statement)
             .finish()
     }
 }
@@ -226,7 +261,7 @@ mod tests {
     fn every_setting_is_read_from_json() {
         let settings = Settings::from_json(
             r#"{
-                "database": { "url": "sqlite::memory:", "max_connections": 3, "acquire_timeout": "1s" },
+                "database": { "url": "sqlite::memory:", "max_connections": 3, "acquire_timeout": "1s", "statement_timeout": "3s", "idle_timeout": "1m" },
                 "cache": {
                     "enabled": false, "default_ttl": "1h 30m", "key_prefix": "shop:", "enable_jitter": true,
                     "ttl_jitter": "2m", "empty_cache_ttl": "0s", "stale": "10s", "stale_if_error": "1m",
@@ -244,7 +279,11 @@ mod tests {
         assert_eq!((cache.max_entry_size, cache.refresh_ahead), (1 << 20, Some(0.8)));
         assert_eq!(cache.on_layer_down, super::super::OnLayerDown::Fail);
         assert_eq!(settings.memory.expect("given").max_bytes, 64 << 20);
-        assert_eq!(settings.database.expect("given").max_connections, 3);
+        let options = settings.database.expect("given").options();
+        let second = Duration::from_secs;
+        assert_eq!((options.max_connections, options.acquire_timeout), (3, second(1)));
+        assert_eq!((options.statement_timeout, options.idle_timeout), (Some(second(3)), Some(second(60))));
+        assert_eq!((options.max_lifetime, options.slow_statement), (Some(second(1_800)), second(1)));
     }
 
     #[cfg(feature = "toml")]

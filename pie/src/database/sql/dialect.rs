@@ -48,6 +48,16 @@ impl Dialect {
         }
     }
 
+    /// How many values a statement may bind.
+    pub(crate) fn max_values(self) -> usize {
+        match self {
+            // SQLITE_MAX_VARIABLE_NUMBER since 3.32.
+            Sqlite => 32_766,
+            // The protocols count them in 16 bits.
+            Postgres | MariaDb | MySql => 65_535,
+        }
+    }
+
     pub(super) fn is_mysql(self) -> bool {
         matches!(self, MariaDb | MySql)
     }
