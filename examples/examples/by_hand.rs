@@ -23,7 +23,7 @@ async fn ask(city: &str) -> pie::Result<Weather> {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> pie::Result<()> {
-    let engine = Engine::builder().database("sqlite::memory:").build().await?;
+    let engine = Engine::builder().database(examples::database()).build().await?;
     let cache = engine.cache();
     let minute = Duration::from_secs(60);
 

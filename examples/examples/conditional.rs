@@ -23,7 +23,7 @@ async fn users_with_conditional_cache(engine: &Engine, use_cache: bool) -> pie::
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> pie::Result<()> {
-    let engine = Engine::builder().database("sqlite::memory:").build().await?;
+    let engine = Engine::builder().database(examples::database()).build().await?;
     engine.create_tables::<(User,)>().await?;
     User::insert(&engine, NewUser { status: "active".into() }).await?;
 

@@ -28,7 +28,7 @@ async fn set_config_with_cache(engine: &Engine, key: &str, value: &str) -> pie::
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> pie::Result<()> {
-    let engine = Engine::builder().database("sqlite::memory:").build().await?;
+    let engine = Engine::builder().database(examples::database()).build().await?;
     engine.create_tables::<(Config,)>().await?;
 
     assert!(cached_config(&engine, "theme").await.is_err_and(|error| error.is_not_found()));

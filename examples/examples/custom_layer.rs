@@ -67,7 +67,7 @@ async fn main() -> pie::Result<()> {
         Err(violations) => println!("{violations}"),
     }
 
-    let engine = Engine::builder().database("sqlite::memory:").layer(MyCache::default()).build().await?;
+    let engine = Engine::builder().database(examples::database()).layer(MyCache::default()).build().await?;
     engine.create_tables::<(User,)>().await?;
     let ann = User::insert(&engine, NewUser { name: "Ann".into() }).await?;
     User::find_by_id(&engine, ann.id).await?;

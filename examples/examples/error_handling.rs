@@ -32,7 +32,7 @@ fn handle_cache_error(error: Option<&Error>) -> &'static str {
 async fn main() -> pie::Result<()> {
     let (clock, layer) = (ManualClock::new(), FaultyLayer::new());
     let engine =
-        Engine::builder().database("sqlite::memory:").layer(layer.clone()).clock(&clock).build().await?;
+        Engine::builder().database(examples::database()).layer(layer.clone()).clock(&clock).build().await?;
     engine.create_tables::<(User,)>().await?;
     User::insert(&engine, NewUser { status: "active".into() }).await?;
     let cache = engine.cache();

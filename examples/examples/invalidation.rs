@@ -38,7 +38,7 @@ async fn read_all(engine: &Engine, id: &str) -> pie::Result<[Source; 3]> {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> pie::Result<()> {
-    let engine = Engine::builder().database("sqlite::memory:").build().await?;
+    let engine = Engine::builder().database(examples::database()).build().await?;
     engine.create_tables::<(User,)>().await?;
     let (id, other) = ("507f1f77bcf86cd799439011", "507f191e810c19729de860ea");
     for id in [id, other] {

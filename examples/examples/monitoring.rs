@@ -55,7 +55,7 @@ async fn serve(port: u16, engine: &Engine, recorder: &PrometheusHandle) -> std::
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let recorder = PrometheusBuilder::new().install_recorder()?;
-    let engine = Engine::builder().database("sqlite::memory:").build().await?;
+    let engine = Engine::builder().database(examples::database()).build().await?;
     engine.create_tables::<(User,)>().await?;
     User::insert(&engine, NewUser { status: "active".into() }).await?;
 

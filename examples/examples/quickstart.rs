@@ -55,11 +55,6 @@ fn countries() -> impl Iterator<Item = NewCountry> {
     })
 }
 
-/// `--redis URL` and `--database URL`.
-fn option(name: &str) -> Option<String> {
-    std::env::args().skip_while(|argument| argument != name).nth(1)
-}
-
 /// Asks one question twice, and prints a line of the table.
 async fn twice<T>(
     engine: &Engine,
@@ -87,10 +82,9 @@ async fn twice<T>(
 
 #[tokio::main]
 async fn main() -> pie::Result<()> {
-    let mut builder = Engine::builder()
-        .database(option("--database").unwrap_or_else(|| "sqlite::memory:".to_owned()))
-        .memory(pie::Memory::max_bytes(16 << 20));
-    if let Some(url) = option("--redis") {
+    let mut builder =
+        Engine::builder().database(examples::database()).memory(pie::Memory::max_bytes(16 << 20));
+    if let Some(url) = examples::option("--redis") {
         builder = builder.redis(url);
     }
     let engine = builder.build().await?;

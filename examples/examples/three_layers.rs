@@ -23,7 +23,7 @@ async fn main() -> pie::Result<()> {
     let redis = std::env::args().skip_while(|argument| argument != "--redis").nth(1);
     // Asked in this order: hot, warm, and what survives a restart and is shared with others.
     let mut builder = Engine::builder()
-        .database("sqlite::memory:")
+        .database(examples::database())
         .layer(MapLayer::new())
         .memory(Memory::max_bytes(50 << 20))
         .config(CacheConfig { key_prefix: "three-layers-example:".into(), ..CacheConfig::default() });

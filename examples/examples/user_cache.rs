@@ -29,7 +29,7 @@ async fn update_user_with_cache(engine: &Engine, id: i64, status: &str) -> pie::
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> pie::Result<()> {
-    let engine = Engine::builder().database("sqlite::memory:").build().await?;
+    let engine = Engine::builder().database(examples::database()).build().await?;
     engine.create_tables::<(User,)>().await?;
     let ann = User::insert(&engine, NewUser { name: "Ann".into(), status: "active".into() }).await?;
 

@@ -34,7 +34,7 @@ async fn cached_user_stats(engine: &Engine) -> pie::Result<UserStats> {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> pie::Result<()> {
-    let engine = Engine::builder().database("sqlite::memory:").build().await?;
+    let engine = Engine::builder().database(examples::database()).build().await?;
     engine.create_tables::<(User,)>().await?;
     let users = ["active", "active", "away"].map(|status| NewUser { status: status.into() });
     User::insert_many(&engine, users).await?;

@@ -25,7 +25,7 @@ struct Order {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> pie::Result<()> {
-    let engine = Engine::builder().database("sqlite::memory:").build().await?;
+    let engine = Engine::builder().database(examples::database()).build().await?;
     engine.create_tables::<(User,)>().await?;
     let users = (0..100).map(|i| NewUser {
         status: if i % 3 == 0 { "away".into() } else { "active".into() },

@@ -1,6 +1,6 @@
 //! The source of truth: what a database has to do for pie.
 //!
-//! A database runs [plans](crate::plan) and raw statements; it knows nothing of caches. SQLite ships; the trait has room
+//! A database runs [plans](crate::plan) and raw statements; it knows nothing of caches. SQLite, PostgreSQL and MySQL ship; the trait has room
 //! for others.
 
 pub(crate) mod counted;

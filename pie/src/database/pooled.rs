@@ -1,7 +1,6 @@
 //! Sessions and transactions over a pool of sqlx, the same for each of its drivers.
 
 use std::borrow::Cow;
-use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use sqlx::pool::PoolConnection;
@@ -384,9 +383,10 @@ impl<D: Driver> Transaction for Open<D> {
 }
 
 /// Opens one connection and closes it again: a pool says only that it took too long, and this why.
+#[cfg(any(feature = "postgres", feature = "mysql"))]
 pub(super) async fn probe<D: Driver>(
     options: &<D::Connection as sqlx::Connection>::Options,
-    timeout: Duration,
+    timeout: std::time::Duration,
 ) -> Result<()> {
     use sqlx::{ConnectOptions, Connection};
     match crate::task::timeout(timeout, options.connect()).await {
