@@ -1,4 +1,4 @@
-//! The statements that reached SQLite, as sqlx reports them, and the warnings pie logged.
+//! The statements that reached the database, as sqlx reports them, and the warnings pie logged.
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -42,6 +42,10 @@ impl<S: tracing::Subscriber> Layer<S> for Recorder {
             // sqlx leaves the statement empty where the summary is all of it.
             let full = if fields.statement.trim().is_empty() { fields.summary } else { fields.statement };
             let one_line = full.split_whitespace().collect::<Vec<_>>().join(" ");
+            if *event.metadata().level() == tracing::Level::WARN {
+                let slow = format!("WARN slow statement: {one_line}");
+                EVENTS.lock().unwrap_or_else(PoisonError::into_inner).push(slow);
+            }
             STATEMENTS.lock().unwrap_or_else(PoisonError::into_inner).push(one_line);
         } else if target.starts_with("pie") {
             let line = format!("{}{}", event.metadata().level(), fields.all);
@@ -83,11 +87,13 @@ impl Log {
         EVENTS.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// The statements since the last call.
+    /// The statements since the last call, without settings and without those that begin and end transactions.
     #[must_use]
     pub fn statements(&self) -> Vec<String> {
+        const ASIDE: [&str; 8] =
+            ["PRAGMA", "SET ", "START ", "BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE"];
         let mut all = STATEMENTS.lock().unwrap_or_else(PoisonError::into_inner);
-        all.drain(..).filter(|statement| !statement.starts_with("PRAGMA")).collect()
+        all.drain(..).filter(|statement| !ASIDE.iter().any(|word| statement.starts_with(word))).collect()
     }
 
     /// What pie itself logged, one line for each event.

@@ -156,3 +156,70 @@ async fn a_list_has_the_rows_with_exactly_this_value_whatever_the_table_takes_fo
     }
     Ok(())
 }
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, pie::Value)]
+#[pie(rename_all = "snake_case")]
+enum Mood {
+    Happy,
+    VerySad,
+}
+
+#[derive(Debug, Clone, PartialEq, Model)]
+#[cached(ttl = "1h")]
+struct Person {
+    #[pie(id, auto)]
+    id: i64,
+    #[pie(index)]
+    mood: Mood,
+    #[pie(index)]
+    before: Option<Mood>,
+    label: String,
+}
+
+#[tokio::test]
+async fn an_enum_of_the_database_is_an_enum_of_the_program() -> pie::Result<()> {
+    let (before, mood, label) = match which() {
+        Which::Sqlite => ("SELECT 1", "TEXT CHECK (mood IN ('happy', 'very_sad'))", "TEXT"),
+        Which::Postgres => ("CREATE TYPE mood AS ENUM ('very_sad', 'happy')", "mood", "mood"),
+        Which::MariaDb | Which::MySql => {
+            ("SELECT 1", "ENUM('very_sad', 'happy')", "ENUM('very_sad', 'happy')")
+        }
+    };
+    let engine = Engine::builder()
+        .database(databases::concurrent_database())
+        .config(testing::config())
+        .build()
+        .await?;
+    engine.sql(before).execute().await?;
+    let id = databases::counted_id();
+    let table = format!(
+        "CREATE TABLE persons (id {id}, mood {mood} NOT NULL, before {label}, label {label} NOT NULL)"
+    );
+    let table = if which() == Which::Postgres { table } else { table.replace("before", "`before`") };
+    engine.sql(&table).execute().await?;
+    let new = |mood, before| NewPerson { mood, before, label: "happy".into() };
+    let rows = [
+        new(Mood::Happy, None),
+        new(Mood::VerySad, Some(Mood::Happy)),
+        new(Mood::Happy, Some(Mood::VerySad)),
+    ];
+    let rows = Person::insert_many(&engine, rows).await?;
+    assert_eq!(
+        (rows[1].mood, rows[1].before, rows[1].label.as_str()),
+        (Mood::VerySad, Some(Mood::Happy), "happy")
+    );
+    assert_eq!(Person::list_by_mood(&engine, Mood::Happy).await?.len(), 2);
+    assert_eq!(Person::list_by_before(&engine, None).await?.len(), 1);
+    Person::update_by_id(&engine, rows[0].id).mood(Mood::VerySad).before(Mood::VerySad).await?;
+    assert_eq!(Person::list_by_mood(&engine, Mood::Happy).await?.len(), 1);
+    assert_eq!(Person::list_by_before(&engine, Mood::VerySad).await?.len(), 2);
+    assert_eq!(Person::query(&engine).filter(Person::LABEL.starts_with("hap")).count().await?, 3);
+    assert_eq!(*Person::query(&engine).distinct(Person::MOOD).await?, [Mood::Happy, Mood::VerySad]);
+    let error = Person::query(&engine).update().set(Person::LABEL, "tiger").await;
+    if which() != Which::Sqlite {
+        let error = error.expect_err("no value of the enum");
+        assert_eq!(error.kind(), pie::ErrorKind::InvalidValue, "{error:?}");
+        assert!(!format!("{error} {error:?}").contains("tiger"));
+    }
+    Ok(())
+}

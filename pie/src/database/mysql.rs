@@ -10,7 +10,7 @@ use sqlx::mysql::{
 use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, MySqlPool, Row as _, TypeInfo, ValueRef};
 
 use super::options::read_uncommitted;
-use super::pooled::{self, Done, Driver, Pooled, Types, execute, fetch, statements, unreadable};
+use super::pooled::{self, Done, Driver, Pooled, Source, Types, execute, fetch, statements, unreadable};
 use super::refusal::{self, Refusal, bad_url};
 use super::sql::Dialect;
 use super::{Cascade, Database, DatabaseOptions, Returns, Row, Session, Transaction, TxOptions, Written};
@@ -144,7 +144,7 @@ fn refused(error: &MySqlDatabaseError) -> Error {
         1205 => (Kind::Busy, "a row is locked by another transaction"),
         1146 => (Kind::MissingTable, "there is no such table in the database"),
         1054 => (Kind::MissingColumn, "a column does not exist"),
-        1366 | 1292 => (Kind::InvalidValue, "a value that the column cannot hold"),
+        1265 | 1292 | 1366 => (Kind::InvalidValue, "a value that the column cannot hold"),
         1406 => (Kind::InvalidValue, "a value longer than its column (255 characters in a key or an index)"),
         1264 | 1690 => (Kind::InvalidValue, "a number outside of what its column holds"),
         1071 => (
@@ -255,7 +255,7 @@ fn decode(
 }
 
 impl Driver for sqlx::MySql {
-    fn arguments(values: sea_query::Values) -> Result<MySqlArguments> {
+    fn arguments(values: sea_query::Values, _: Source) -> Result<MySqlArguments> {
         let mut out = MySqlArguments::default();
         for value in values.0 {
             use sea_query::Value;

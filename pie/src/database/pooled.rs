@@ -21,6 +21,15 @@ pub(super) struct Done {
     pub(super) last_id: u64,
 }
 
+/// Who wrote a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// pie: each value stands beside its column.
+    Plan,
+    /// The program.
+    Program,
+}
+
 /// The types that the columns of an answer have in the model, where it says so: some databases do not tell text from bytes.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Types {
@@ -57,7 +66,7 @@ pub(super) type Stream<'c, D> =
 /// A driver of sqlx: what differs is its types, and how it says things.
 pub(super) trait Driver: sqlx::Database {
     /// The values of a statement.
-    fn arguments(values: sea_query::Values) -> Result<Self::Arguments>;
+    fn arguments(values: sea_query::Values, source: Source) -> Result<Self::Arguments>;
 
     /// A value of a row as the database has it; the field of the model, which may have this type, brings it into its form.
     ///
@@ -191,7 +200,7 @@ pub(super) async fn fetch<D: Driver>(
     (text, values): Statement,
     types: Types,
 ) -> Result<Vec<Row>> {
-    let rows = D::fetch(connection, text, D::arguments(values)?).await.map_err(D::failure)?;
+    let rows = D::fetch(connection, text, D::arguments(values, Source::Plan)?).await.map_err(D::failure)?;
     rows.iter().map(|row| row_of::<D>(row, types)).collect()
 }
 
@@ -200,7 +209,7 @@ pub(super) async fn execute<D: Driver>(
     connection: &mut D::Connection,
     (text, values): Statement,
 ) -> Result<Done> {
-    D::execute(connection, text, D::arguments(values)?).await.map_err(D::failure)
+    D::execute(connection, text, D::arguments(values, Source::Plan)?).await.map_err(D::failure)
 }
 
 async fn change<D: Driver>(
@@ -241,7 +250,7 @@ async fn raw<D: Driver>(
             })
         })
         .collect::<Result<Vec<_>>>()?;
-    let arguments = D::arguments(sea_query::Values(values))?;
+    let arguments = D::arguments(sea_query::Values(values), Source::Program)?;
     let mut stream = D::both(connection, statement.text.to_string(), arguments);
     let mut out = RawRows::default();
     while let Some(item) = stream.try_next().await.map_err(D::failure)? {

@@ -11,7 +11,7 @@ use sqlx::postgres::{
 };
 use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, PgPool, Row as _, TypeInfo, ValueRef};
 
-use super::pooled::{self, Done, Driver, Pooled, statements, unreadable};
+use super::pooled::{self, Done, Driver, Pooled, Source, statements, unreadable};
 use super::refusal::{self, Refusal, bad_url};
 use super::sql::Dialect;
 use super::{Cascade, Database, DatabaseOptions, Session, Transaction, TxOptions};
@@ -180,6 +180,24 @@ impl sqlx::Encode<'_, sqlx::Postgres> for AnyNull {
     }
 }
 
+/// Text whose type the server finds out: that of the column beside it, which may be an enum.
+struct AnyText(String);
+
+impl sqlx::Type<sqlx::Postgres> for AnyText {
+    fn type_info() -> PgTypeInfo {
+        PgTypeInfo::with_oid(Oid(0))
+    }
+}
+
+impl sqlx::Encode<'_, sqlx::Postgres> for AnyText {
+    fn encode_by_ref(
+        &self,
+        buffer: &mut PgArgumentBuffer,
+    ) -> std::result::Result<IsNull, sqlx::error::BoxDynError> {
+        <String as sqlx::Encode<'_, sqlx::Postgres>>::encode_by_ref(&self.0, buffer)
+    }
+}
+
 fn done(result: &PgQueryResult) -> Done {
     Done { affected: result.rows_affected(), last_id: 0 }
 }
@@ -225,7 +243,7 @@ fn decode(row: &PgRow, at: usize, info: &PgTypeInfo) -> Option<sqlx::Result<Datu
 }
 
 impl Driver for sqlx::Postgres {
-    fn arguments(values: sea_query::Values) -> Result<PgArguments> {
+    fn arguments(values: sea_query::Values, source: Source) -> Result<PgArguments> {
         let mut out = PgArguments::default();
         for value in values.0 {
             use sea_query::Value;
@@ -235,6 +253,8 @@ impl Driver for sqlx::Postgres {
                 // Limits and offsets.
                 Value::BigUnsigned(v) => out.add(v.map(|v| i64::try_from(v).unwrap_or(i64::MAX))),
                 Value::Double(v) => out.add(v),
+                Value::String(Some(v)) if source == Source::Plan => out.add(AnyText(v)),
+                Value::String(None) if source == Source::Plan => out.add(AnyNull),
                 Value::String(v) => out.add(v),
                 Value::Bytes(v) => out.add(v),
                 Value::Uuid(v) => out.add(v),

@@ -13,7 +13,7 @@ use sqlx::sqlite::{
 use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Row as _, SqlitePool, TypeInfo, ValueRef};
 
 use super::options::read_uncommitted;
-use super::pooled::{self, Done, Driver, Pooled, statements, unreadable};
+use super::pooled::{self, Done, Driver, Pooled, Source, statements, unreadable};
 use super::sql::Dialect;
 use super::{Cascade, Database, DatabaseOptions, Session, Transaction, TxOptions};
 use crate::cache::BoxFuture;
@@ -178,7 +178,7 @@ fn done(result: &SqliteQueryResult) -> Done {
 }
 
 impl Driver for sqlx::Sqlite {
-    fn arguments(values: sea_query::Values) -> Result<SqliteArguments> {
+    fn arguments(values: sea_query::Values, _: Source) -> Result<SqliteArguments> {
         let mut out = SqliteArguments::default();
         for value in values.0 {
             use sea_query::Value;

@@ -166,7 +166,7 @@ impl Dialect {
         })?;
         let value = Expr::val(value);
         Ok(if self == Postgres && ty == Some(ColumnType::Json) {
-            self.custom("CAST(? AS jsonb)", [value])
+            self.custom("CAST(CAST(? AS text) AS jsonb)", [value])
         } else {
             value
         })
