@@ -1,6 +1,7 @@
 //! Making things invalid: shared tokens first, then what is here. Every future runs on when its caller goes away.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 
@@ -9,6 +10,9 @@ use crate::cache::commits::Pending;
 use crate::cache::glob;
 use crate::cache::stamps::StampName;
 use crate::task;
+
+/// How long a write waits for those that it followed: one whose connection hangs must not hold up all that come after it.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 impl Chain {
     /// Makes everything invalid that depends on one of the names: first in the shared layers, then here.
@@ -64,9 +68,17 @@ impl Chain {
         self.invalidate_here(names).await;
         // Before it waits itself: nobody waits for one that waits.
         drop(pending);
-        for mut other in before {
+        if before.is_empty() {
+            return;
+        }
+        let all = join_all(before.into_iter().map(async |mut other| {
             // An error says that it is through.
             let _ = other.changed().await;
+        }));
+        if task::timeout(LONGEST_WAIT, all).await.is_none() {
+            tracing::warn!(
+                "a write returns before an earlier one of its rows has invalidated what it touched"
+            );
         }
     }
 
