@@ -7,7 +7,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::{AssertSqlSafe, Column, Either, Pool, Row as _};
 
 use super::sql::{self, Dialect, Statement};
-use super::{RawRows, RawStatement, Row, Savepoint, Session, Transaction, Written};
+use super::{Cascade, RawRows, RawStatement, Row, Savepoint, Session, Transaction, Written};
 use crate::cache::BoxFuture;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ColumnDef, ColumnType, Datum, Model, RowReader, Schema};
@@ -406,6 +406,25 @@ pub(super) async fn probe<D: Driver>(
         Some(Err(error)) => Err(D::failure(error)),
         None => Err(Error::new(ErrorKind::Connection, "the database server does not answer")),
     }
+}
+
+/// A foreign key: the table it names, its own, and its actions on deletes and on updates in the words of the SQL standard.
+pub(super) type ForeignKey = (String, String, String, String);
+
+/// What foreign keys with an action and triggers, each with its table and its name, change by themselves.
+pub(super) fn cascades(keys: Vec<ForeignKey>, triggers: Vec<(String, String)>) -> Vec<Cascade> {
+    let mut all = Vec::new();
+    for (from, to, on_delete, on_update) in keys {
+        for (when, action) in [("DELETE", on_delete), ("UPDATE", on_update)] {
+            if !matches!(&*action, "NO ACTION" | "RESTRICT") {
+                all.push(Cascade::new(from.clone(), Some(to.clone()), format!("ON {when} {action}")));
+            }
+        }
+    }
+    all.extend(
+        triggers.into_iter().map(|(from, name)| Cascade::new(from, None, format!("trigger `{name}`"))),
+    );
+    all
 }
 
 /// Runs a statement without values.

@@ -335,37 +335,22 @@ impl Database for Postgres {
 
     fn cascades(&self) -> BoxFuture<'_, Result<Vec<Cascade>>> {
         // Of the tables that an unqualified name finds.
-        const KEYS: &str = "SELECT p.relname::text, c.relname::text, k.confdeltype::text, k.confupdtype::text \
+        const KEYS: &str = "SELECT p.relname::text, c.relname::text, d.word, u.word \
              FROM pg_constraint k JOIN pg_class p ON p.oid = k.confrelid JOIN pg_class c ON c.oid = k.conrelid \
+             JOIN (VALUES ('a', 'NO ACTION'), ('r', 'RESTRICT'), ('c', 'CASCADE'), ('n', 'SET NULL'), ('d', 'SET DEFAULT')) d (letter, word) \
+             ON d.letter = k.confdeltype::text \
+             JOIN (VALUES ('a', 'NO ACTION'), ('r', 'RESTRICT'), ('c', 'CASCADE'), ('n', 'SET NULL'), ('d', 'SET DEFAULT')) u (letter, word) \
+             ON u.letter = k.confupdtype::text \
              WHERE k.contype = 'f' AND pg_table_is_visible(p.oid) ORDER BY 1, 2";
         const TRIGGERS: &str = "SELECT c.relname::text, t.tgname::text FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid \
              WHERE NOT t.tgisinternal AND pg_table_is_visible(c.oid) ORDER BY 1, 2";
         Box::pin(async move {
             let failed = |error| failure(error).with_query("cascades");
-            let keys: Vec<(String, String, String, String)> =
+            let keys: Vec<pooled::ForeignKey> =
                 sqlx::query_as(KEYS).fetch_all(&self.pool).await.map_err(failed)?;
             let triggers: Vec<(String, String)> =
                 sqlx::query_as(TRIGGERS).fetch_all(&self.pool).await.map_err(failed)?;
-            let action = |letter: &str| match letter {
-                "c" => Some("CASCADE"),
-                "n" => Some("SET NULL"),
-                "d" => Some("SET DEFAULT"),
-                _ => None,
-            };
-            let mut all = Vec::new();
-            for (from, to, on_delete, on_update) in keys {
-                for (when, letter) in [("DELETE", on_delete), ("UPDATE", on_update)] {
-                    if let Some(action) = action(&letter) {
-                        all.push(Cascade::new(from.clone(), Some(to.clone()), format!("ON {when} {action}")));
-                    }
-                }
-            }
-            all.extend(
-                triggers
-                    .into_iter()
-                    .map(|(from, name)| Cascade::new(from, None, format!("trigger `{name}`"))),
-            );
-            Ok(all)
+            Ok(pooled::cascades(keys, triggers))
         })
     }
 

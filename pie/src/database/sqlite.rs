@@ -272,25 +272,11 @@ impl Database for Sqlite {
              WHERE m.type = 'trigger' ORDER BY 1, 2";
         Box::pin(async move {
             let failed = |error| failure(error).with_query("cascades");
-            let keys: Vec<(String, String, String, String)> =
+            let keys: Vec<pooled::ForeignKey> =
                 sqlx::query_as(KEYS).fetch_all(&self.pool).await.map_err(failed)?;
             let triggers: Vec<(String, String)> =
                 sqlx::query_as(TRIGGERS).fetch_all(&self.pool).await.map_err(failed)?;
-            let acts = |action: &str| !matches!(action, "NO ACTION" | "RESTRICT");
-            let mut all = Vec::new();
-            for (from, to, on_delete, on_update) in keys {
-                for (when, action) in [("DELETE", on_delete), ("UPDATE", on_update)] {
-                    if acts(&action) {
-                        all.push(Cascade::new(from.clone(), Some(to.clone()), format!("ON {when} {action}")));
-                    }
-                }
-            }
-            all.extend(
-                triggers
-                    .into_iter()
-                    .map(|(from, name)| Cascade::new(from, None, format!("trigger `{name}`"))),
-            );
-            Ok(all)
+            Ok(pooled::cascades(keys, triggers))
         })
     }
 
