@@ -389,8 +389,10 @@ async fn like_is_a_pattern_and_the_others_are_not() -> pie::Result<()> {
     assert_eq!(found(User::EMAIL.starts_with("ann")).await?, ["ann@x.org"]);
     assert_eq!(found(User::EMAIL.contains("_")).await?, ["a_b"]);
     assert_eq!(found(User::EMAIL.ends_with("%b")).await?, ["a%b"]);
-    if which() == Which::Sqlite {
-        assert_eq!(found(!User::EMAIL.like("a%")).await?, ["\\"]);
+    let rest = found(!User::EMAIL.like("a%")).await?;
+    match which() {
+        Which::Sqlite => assert_eq!(rest, ["\\"]),
+        _ => assert_eq!(rest, ["Anna@x.org", "\\"]),
     }
     Ok(())
 }
