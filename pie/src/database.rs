@@ -1,11 +1,13 @@
 //! The source of truth: what a database has to do for pie.
 //!
-//! A database runs [plans](crate::plan) and raw statements; it knows nothing of caches. SQLite, PostgreSQL and MySQL ship; the trait has room
-//! for others.
+//! A database runs [plans](crate::plan) and raw statements; it knows nothing of caches. SQLite, PostgreSQL, MySQL and MongoDB ship; the trait
+//! has room for others.
 
 pub(crate) mod counted;
 #[doc(hidden)]
 pub mod from_row;
+#[cfg(feature = "mongodb")]
+pub(crate) mod mongo;
 #[cfg(feature = "mysql")]
 pub(crate) mod mysql;
 pub(crate) mod options;
@@ -13,7 +15,7 @@ pub(crate) mod options;
 pub(crate) mod pooled;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
-#[cfg(any(feature = "postgres", feature = "mysql"))]
+#[cfg(any(feature = "postgres", feature = "mysql", feature = "mongodb"))]
 pub(crate) mod refusal;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 pub(crate) mod sql;
@@ -24,6 +26,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "mongodb")]
+pub use mongo::MongoDb;
+#[cfg(feature = "mongodb")]
+pub use mongo::command::Command;
 #[cfg(feature = "mysql")]
 pub use mysql::MySql;
 pub use options::{Isolation, TxOptions};
@@ -48,13 +54,22 @@ pub struct Written {
     pub affected: u64,
     /// The rows, if they were asked for.
     pub rows: Vec<Row>,
+    /// The same rows as they were before, from a database that [gives](Returns::old) them.
+    pub old: Vec<Row>,
 }
 
 impl Written {
     /// This many rows, and these.
     #[must_use]
     pub fn new(affected: u64, rows: Vec<Row>) -> Self {
-        Self { affected, rows }
+        Self { affected, rows, old: Vec::new() }
+    }
+
+    /// The same, with the rows as they were before.
+    #[must_use]
+    pub fn with_old(mut self, old: Vec<Row>) -> Self {
+        self.old = old;
+        self
     }
 }
 
@@ -68,11 +83,14 @@ pub struct Returns {
     pub update: bool,
     /// Deleted rows, as they were.
     pub delete: bool,
+    /// The row of an upsert, and of an update or a delete of [one row](WritePlan::id_of_one_row), as it was before, together with what the
+    /// others say. Elsewhere the write path reads old values first, in a transaction.
+    pub old: bool,
 }
 
 impl Returns {
-    /// All of them.
-    pub const ALL: Self = Self { insert: true, update: true, delete: true };
+    /// Everything as it is after the write.
+    pub const ALL: Self = Self { insert: true, update: true, delete: true, old: false };
 }
 
 /// A statement in the database's own language, with values that are bound and never spliced.
@@ -83,13 +101,41 @@ pub struct RawStatement {
     pub text: Arc<str>,
     /// The values of the placeholders.
     pub values: Vec<Datum<'static>>,
+    /// A command of MongoDB's, which is no text; `text` is its name then.
+    #[cfg(feature = "mongodb")]
+    pub command: Option<Command>,
 }
 
 impl RawStatement {
     /// This text with these values.
     #[must_use]
     pub fn new(text: Arc<str>, values: Vec<Datum<'static>>) -> Self {
-        Self { text, values }
+        Self {
+            text,
+            values,
+            #[cfg(feature = "mongodb")]
+            command: None,
+        }
+    }
+
+    /// This command of MongoDB's.
+    #[cfg(feature = "mongodb")]
+    #[must_use]
+    pub fn command(command: Command) -> Self {
+        Self { text: command.name().into(), values: Vec::new(), command: Some(command) }
+    }
+
+    /// Refuses what is no text, for a database that speaks SQL.
+    #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+    pub(crate) fn check_is_text(&self) -> Result<()> {
+        #[cfg(feature = "mongodb")]
+        if self.command.is_some() {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "this database takes SQL and no commands of MongoDB's: use `sql`",
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -103,13 +149,15 @@ pub struct RawRows {
     pub rows: Vec<Row>,
     /// How many rows were changed.
     pub affected: u64,
+    /// Whether they are documents: what none of them has is `NULL`, and the id is called `_id`.
+    pub documents: bool,
 }
 
 impl RawRows {
     /// These rows under these names; `affected` rows were changed.
     #[must_use]
     pub fn new(names: Vec<String>, rows: Vec<Row>, affected: u64) -> Self {
-        Self { names, rows, affected }
+        Self { names, rows, affected, documents: false }
     }
 }
 
@@ -177,7 +225,7 @@ pub trait Transaction: Session {
     /// The database refused, or has no savepoints.
     fn savepoint(&mut self, savepoint: Savepoint) -> BoxFuture<'_, Result<()>> {
         let _ = savepoint;
-        Box::pin(async { Err(Error::new(ErrorKind::InvalidQuery, "this database has no savepoints")) })
+        Box::pin(async { Err(Error::new(ErrorKind::Unsupported, "this database has no savepoints")) })
     }
 
     /// Makes the changes permanent.
@@ -209,12 +257,27 @@ pub trait Database: fmt::Debug + Send + Sync + 'static {
     /// No connection was free in time, or the database is busy or not reachable.
     fn begin(&self, options: TxOptions) -> BoxFuture<'_, Result<Box<dyn Transaction>>>;
 
+    /// Whether it has transactions. Where it has none, a write is one call: of several rows it may have done a part when it fails, and what it
+    /// touched is not known, so that both families of the model are invalidated.
+    fn transactions(&self) -> bool {
+        true
+    }
+
     /// Looks whether the database can be cached, when the engine is built: its connections must not be set to `READ UNCOMMITTED`.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidConfig`] when it cannot, and what a database that cannot be reached says.
     fn check(&self) -> BoxFuture<'_, Result<()>> {
         Box::pin(async { Ok(()) })
+    }
+
+    /// Looks whether rows of a model fit in.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] for what the database does not have.
+    fn check_model(&self, schema: &'static Schema) -> Result<()> {
+        let _ = schema;
+        Ok(())
     }
 
     /// Creates a table with its constraints and indexes unless it exists.
@@ -299,8 +362,8 @@ fn scheme_error(url: &str) -> Error {
     Error::new(
         ErrorKind::InvalidConfig,
         format!(
-            "unknown database scheme `{shown}`: write `sqlite://file.db`, `sqlite::memory:`, `postgres://…` or `mysql://…`, and switch \
-             the feature of that name on"
+            "unknown database scheme `{shown}`: write `sqlite://file.db`, `sqlite::memory:`, `postgres://…`, `mysql://…` or \
+             `mongodb://…`, and switch the feature of that name on"
         ),
     )
 }
@@ -320,6 +383,10 @@ impl IntoDatabase for String {
                 #[cfg(feature = "mysql")]
                 if self.starts_with("mysql:") || self.starts_with("mariadb:") {
                     return Ok(Arc::new(MySql::open(&self, options).await?) as Arc<dyn Database>);
+                }
+                #[cfg(feature = "mongodb")]
+                if self.starts_with("mongodb:") || self.starts_with("mongodb+srv:") {
+                    return Ok(Arc::new(MongoDb::open(&self, options).await?) as Arc<dyn Database>);
                 }
                 let _ = options;
                 Err(scheme_error(&self))
@@ -352,6 +419,17 @@ impl IntoDatabase for sqlx::MySqlPool {
     fn into_opener(self) -> Opener {
         Box::new(move |_| {
             Box::pin(async move { Ok(Arc::new(MySql::from_pool(self).await?) as Arc<dyn Database>) })
+        })
+    }
+}
+
+#[cfg(feature = "mongodb")]
+impl IntoDatabase for ::mongodb::Database {
+    fn into_opener(self) -> Opener {
+        Box::new(move |options| {
+            Box::pin(async move {
+                Ok(Arc::new(MongoDb::from_database(self, options).await?) as Arc<dyn Database>)
+            })
         })
     }
 }

@@ -209,11 +209,19 @@ impl Engine {
         Box::pin(async move {
             self.check_open()?;
             for schema in &schemas {
+                self.core.database.check_model(schema)?;
                 self.core.database.create_table(schema).await?;
             }
             self.warn_of_cascades(&schemas).await;
             Ok(())
         })
+    }
+
+    /// Whether the database has transactions: all do but a MongoDB server that stands alone, where [`begin`](Self::begin) is an error of
+    /// the kind [`Unsupported`](crate::ErrorKind::Unsupported).
+    #[must_use]
+    pub fn has_transactions(&self) -> bool {
+        self.core.database.transactions()
     }
 
     /// A statement in the database's own language. Values are bound, never spliced into the text.
@@ -241,6 +249,38 @@ impl Engine {
     /// ```
     pub fn sql<'a>(&'a self, text: &str) -> Sql<'a> {
         Sql::new(crate::query::Target::Engine(self), text)
+    }
+
+    /// A command in MongoDB's own language: a filter or an aggregation of your own, or anything else that the server knows.
+    ///
+    /// The rows are the documents that it answers with (of `findAndModify` the one, of `distinct` the values). They become a model, as its queries
+    /// would read it, or a tuple, by the place of the fields. Nothing is cached; a command that may write makes everything invalid, unless
+    /// it says what it [touches](crate::query::raw::Sql::touches). A `#[cached]` function around it keeps what it read.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # use pie::prelude::*;
+    /// use pie::bson::doc;
+    ///
+    /// # #[derive(Debug, Clone, Model)]
+    /// # struct User { #[pie(id, auto)] id: i64, name: String, age: i32 }
+    /// # async fn example(engine: &Engine) -> pie::Result<()> {
+    /// let find = doc! { "find": "users", "filter": { "name": { "$regex": "^A" } } };
+    /// let users: Vec<User> = engine.command(find).all().await?;
+    ///
+    /// let stages = [doc! { "$group": { "_id": "$age", "users": { "$sum": 1 } } }, doc! { "$sort": { "_id": 1 } }];
+    /// let ages: Vec<(i32, i64)> = engine.command(doc! { "aggregate": "users", "pipeline": stages }).all().await?;
+    ///
+    /// let older = doc! { "update": "users", "updates": [{ "q": {}, "u": { "$inc": { "age": 1 } }, "multi": true }] };
+    /// let changed = engine.command(older).touches::<(User,)>().execute().await?;
+    /// # let _ = (users, ages, changed);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "mongodb")]
+    pub fn command(&self, command: impl Into<crate::database::Command>) -> Sql<'_> {
+        Sql::command(crate::query::Target::Engine(self), command.into())
     }
 
     /// Ends what is cached of these rows, after a write that did not go through pie: another program's, a migration's.

@@ -57,6 +57,9 @@ pub enum ErrorKind {
     /// A statement of the transaction failed, and the database takes no other until it is rolled back, or the savepoint is that the statement
     /// was in.
     TransactionFailed,
+    /// The database has no such thing: savepoints in MongoDB, transactions on a MongoDB server that stands alone, SQL there and
+    /// documents elsewhere.
+    Unsupported,
     /// Any other refusal by the database.
     Database,
     /// A loader of the program's own failed; what it failed with is the source.
@@ -101,6 +104,7 @@ impl ErrorKind {
             Self::Timeout => "statement timed out",
             Self::SerializationFailure => "serialization failure",
             Self::TransactionFailed => "transaction failed",
+            Self::Unsupported => "not supported",
             Self::Database => "database error",
             Self::Load => "load failed",
             Self::LoadTimeout => "load timed out",

@@ -41,6 +41,9 @@ pub use function::{
 pub use layers::{IntoRedisConfig, RedisConfig, RedisLayer};
 pub use layers::{Memory, MemoryConfig};
 pub use model::{Column, Model, Value};
+/// BSON, in the version that the driver of MongoDB takes: `doc!`, `Document`, `oid::ObjectId`.
+#[cfg(feature = "mongodb")]
+pub use mongodb::bson;
 pub use plan::filter::Filter;
 pub use query::{Cached, Handle, Page, Query, Source};
 

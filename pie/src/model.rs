@@ -66,11 +66,11 @@ impl ColumnFacts {
         Self { ty: T::TYPE, nullable: T::NULLABLE, canonical: canonical::<T> }
     }
 
-    /// Whether a database can count the column up.
+    /// Whether a database can count the column up, or make its ids.
     #[must_use]
     pub const fn counts(self) -> bool {
-        use ColumnType::{Int16, Int32, Int64, UInt64};
-        matches!(self.ty, Int16 | Int32 | Int64 | UInt64) && !self.nullable
+        use ColumnType::{Int16, Int32, Int64, ObjectId, UInt64};
+        matches!(self.ty, Int16 | Int32 | Int64 | UInt64 | ObjectId) && !self.nullable
     }
 }
 

@@ -14,7 +14,7 @@ use std::marker::PhantomData;
 use smallvec::SmallVec;
 
 use crate::model::{Datum, Index, Model, Schema};
-use filter::Condition;
+use filter::{Comparison, Condition};
 
 /// Smallest or greatest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,5 +161,26 @@ impl WritePlan {
             | Self::Update { schema, .. }
             | Self::Delete { schema, .. } => schema,
         }
+    }
+    /// The id of the one row that an update or a delete can change, column by column; `None` where it may be any number of them, and for an
+    /// insert or an upsert.
+    #[must_use]
+    pub fn id_of_one_row(&self) -> Option<Vec<&Datum<'static>>> {
+        let (Self::Update { schema, filter: Some(filter), .. }
+        | Self::Delete { schema, filter: Some(filter), .. }) = self
+        else {
+            return None;
+        };
+        let parts = match filter {
+            Condition::All(parts) => &parts[..],
+            one => std::slice::from_ref(one),
+        };
+        let value = |wanted: &usize| {
+            parts.iter().find_map(|part| match part {
+                Condition::Compare(column, Comparison::Eq, value) if column == wanted => Some(value),
+                _ => None,
+            })
+        };
+        schema.id.columns.iter().map(value).collect()
     }
 }

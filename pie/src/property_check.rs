@@ -115,6 +115,14 @@ impl Database for Hiding {
         self.0.create_table(schema)
     }
 
+    fn transactions(&self) -> bool {
+        self.0.transactions()
+    }
+
+    fn check_model(&self, schema: &'static Schema) -> Result<()> {
+        self.0.check_model(schema)
+    }
+
     fn returns(&self) -> Returns {
         self.0.returns()
     }

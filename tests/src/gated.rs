@@ -124,8 +124,8 @@ impl Gated {
     /// # Panics
     /// The database refused.
     #[allow(clippy::expect_used, reason = "it fails a test")]
-    pub async fn past_pie(&self, statement: &str) {
-        let statement = RawStatement::new(statement.into(), Vec::new());
+    pub async fn past_pie(&self, name: &str) {
+        let statement = crate::databases::name_all(name);
         self.inner.session().raw(&statement).await.expect("writes");
     }
 }
@@ -200,6 +200,14 @@ impl Database for Gated {
 
     fn create_table(&self, schema: &'static Schema) -> BoxFuture<'_, pie::Result<()>> {
         self.inner.create_table(schema)
+    }
+
+    fn transactions(&self) -> bool {
+        self.inner.transactions()
+    }
+
+    fn check_model(&self, schema: &'static Schema) -> pie::Result<()> {
+        self.inner.check_model(schema)
     }
 
     fn returns(&self) -> Returns {

@@ -133,6 +133,14 @@ impl Database for Stepped {
         self.inner.cascades()
     }
 
+    fn transactions(&self) -> bool {
+        self.inner.transactions()
+    }
+
+    fn check_model(&self, schema: &'static Schema) -> pie::Result<()> {
+        self.inner.check_model(schema)
+    }
+
     fn returns(&self) -> Returns {
         self.inner.returns()
     }

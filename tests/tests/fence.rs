@@ -8,7 +8,7 @@ use std::sync::Arc;
 use pie::database::DatabaseOptions;
 use pie::prelude::*;
 use pie::{CacheConfig, Memory, RedisConfig};
-use pie_tests::databases::{concurrent_database, sql};
+use pie_tests::databases::{self, concurrent_database, sql, which};
 use pie_tests::gated::{Gate, Gated};
 use pie_tests::{redis_server, unique};
 
@@ -36,11 +36,18 @@ const WAYS: [&str; 10] = [
 ];
 
 async fn change(engine: &Engine, database: &Gated, way: &str, name: &str) -> pie::Result<()> {
-    let past_pie = || async move { database.past_pie(&format!("UPDATE users SET name = '{name}'")).await };
+    let past_pie = || async move { database.past_pie(name).await };
     match way {
         "update" => drop(User::update_by_id(engine, 1).name(name).await?),
         "update by filter" => drop(User::query(engine).update().set(User::NAME, name).await?),
-        "raw" => drop(engine.sql(&sql("UPDATE users SET name = ?")).bind(name).execute().await?),
+        "raw" if which().speaks_sql() => {
+            engine.sql(&sql("UPDATE users SET name = ?")).bind(name).execute().await?;
+        }
+        "raw" => {
+            let command = databases::name_all(name).command.expect("no SQL");
+            assert_eq!(engine.command(command).execute().await?, 1);
+        }
+        "transaction" if !engine.has_transactions() => drop(User::update_by_id(engine, 1).name(name).await?),
         "transaction" => {
             let tx = engine.begin().await?;
             User::update_by_id(&tx, 1).name(name).await?;

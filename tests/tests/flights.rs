@@ -150,7 +150,7 @@ async fn a_reader_after_an_invalidation_joins_no_older_load() {
     };
     let old = read();
     gate.until_begun(1).await;
-    database.past_pie("UPDATE users SET name = 'new'").await;
+    database.past_pie("new").await;
     engine.cache().delete("user:1").await.expect("deletes");
     gate.begun();
     let new = read();

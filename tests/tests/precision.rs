@@ -98,6 +98,10 @@ async fn what_a_write_does_not_change_stays_cached() -> pie::Result<()> {
             4 => drop(User::delete_by_id(&engine, id).await?),
             5 => drop(User::upsert_by_email(&engine, new(random(USERS))).await?),
             6 => drop(User::query(&engine).filter(User::ID.eq(id)).update().set(User::AGE, step).await?),
+            _ if !engine.has_transactions() => {
+                User::update_by_id(&engine, id).team(random(TEAMS)).await?;
+                User::update_by_id(&engine, 1 + random(USERS)).age(step).await?;
+            }
             _ => {
                 let tx = engine.begin().await?;
                 User::update_by_id(&tx, id).team(random(TEAMS)).await?;

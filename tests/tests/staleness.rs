@@ -53,7 +53,7 @@ async fn setup() -> Setup {
 impl Setup {
     /// Changes the row so that the cache does not learn of it.
     async fn change(&self, name: &str) {
-        self.database.past_pie(&format!("UPDATE users SET name = '{name}'")).await;
+        self.database.past_pie(name).await;
     }
 
     async fn stale(&self) -> Cached<User> {

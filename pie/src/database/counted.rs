@@ -98,6 +98,14 @@ impl Database for Counted {
         self.inner.cascades()
     }
 
+    fn transactions(&self) -> bool {
+        self.inner.transactions()
+    }
+
+    fn check_model(&self, schema: &'static Schema) -> Result<()> {
+        self.inner.check_model(schema)
+    }
+
     fn returns(&self) -> Returns {
         self.inner.returns()
     }

@@ -241,7 +241,9 @@ fn decode(
         _ => {
             let bytes = get!(Vec<u8>)?;
             match ty {
-                Some(ColumnType::Bytes | ColumnType::Uuid) => Datum::Bytes(bytes.into()),
+                Some(ColumnType::Bytes | ColumnType::Uuid | ColumnType::ObjectId) => {
+                    Datum::Bytes(bytes.into())
+                }
                 Some(_) => Datum::Text(
                     String::from_utf8(bytes).map_err(|error| sqlx::Error::Decode(Box::new(error)))?.into(),
                 ),
@@ -471,6 +473,10 @@ impl Database for MySql {
             };
             if level.eq_ignore_ascii_case("READ-UNCOMMITTED") { Err(read_uncommitted()) } else { Ok(()) }
         })
+    }
+
+    fn check_model(&self, schema: &'static Schema) -> Result<()> {
+        self.server.check_model(schema)
     }
 
     fn create_table(&self, schema: &'static Schema) -> BoxFuture<'_, Result<()>> {

@@ -241,6 +241,7 @@ async fn raw<D: Driver>(
     dialect: Dialect,
     statement: &RawStatement,
 ) -> Result<RawRows> {
+    statement.check_is_text()?;
     let values = statement
         .values
         .iter()

@@ -321,6 +321,10 @@ impl Database for Postgres {
         Box::pin(pooled::begin(&self.pool, Dialect::Postgres, format!("BEGIN{level}{access}")))
     }
 
+    fn check_model(&self, schema: &'static Schema) -> Result<()> {
+        Dialect::Postgres.check_model(schema)
+    }
+
     fn create_table(&self, schema: &'static Schema) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {
             for statement in Dialect::Postgres.create(schema) {

@@ -1,4 +1,4 @@
-//! What a database server said, without what its messages quote: those of PostgreSQL and MySQL may hold values of rows.
+//! What a database server said, without what its messages quote: those of all servers may hold values of rows.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind};
 /// The code of an answer of a server, as the source of an error.
 #[derive(Debug)]
 pub(crate) struct Refusal {
-    /// The server's code: a `SQLSTATE`, or MySQL's number.
+    /// The server's code: a `SQLSTATE`, or the number of MySQL or MongoDB.
     pub(crate) code: String,
     /// The name of the constraint.
     pub(crate) constraint: Option<String>,
@@ -25,11 +25,13 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
+#[cfg(any(feature = "postgres", feature = "mysql"))]
 /// The answer of a server that is the source of this error.
 pub(crate) fn of(error: &Error) -> Option<&Refusal> {
     std::error::Error::source(error)?.downcast_ref()
 }
 
+#[cfg(any(feature = "postgres", feature = "mysql"))]
 /// The errors that are the same for all servers: everything but what they answered. `None` for an answer.
 pub(crate) fn failure(error: sqlx::Error) -> Error {
     let (kind, message): (ErrorKind, &'static str) = match error {

@@ -294,7 +294,7 @@ impl Dialect {
         match self {
             Self::Sqlite | Self::Postgres => Returns::ALL,
             Self::MariaDb => Returns { update: false, ..Returns::ALL },
-            Self::MySql => Returns { insert: false, update: false, delete: false },
+            Self::MySql => Returns { insert: false, update: false, delete: false, old: false },
         }
     }
 

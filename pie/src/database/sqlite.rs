@@ -249,6 +249,10 @@ impl Database for Sqlite {
         })
     }
 
+    fn check_model(&self, schema: &'static Schema) -> Result<()> {
+        Dialect::Sqlite.check_model(schema)
+    }
+
     fn create_table(&self, schema: &'static Schema) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {
             for statement in Dialect::Sqlite.create(schema) {

@@ -247,6 +247,9 @@ impl EngineBuilder {
         let database = open(self.options).await?;
         database.check().await?;
         let engine = Engine::new(database, chain, self.config);
+        for schema in &self.models {
+            engine.database().check_model(schema)?;
+        }
         if !self.models.is_empty() {
             engine.warn_of_cascades(&self.models).await;
         }

@@ -234,6 +234,12 @@ impl Tx {
         Sql::new(Target::Tx(self), text)
     }
 
+    /// A command in MongoDB's own language, within the transaction; as [`Engine::command`].
+    #[cfg(feature = "mongodb")]
+    pub fn command(&self, command: impl Into<crate::database::Command>) -> Sql<'_> {
+        Sql::command(Target::Tx(self), command.into())
+    }
+
     /// Begins a part of the transaction that can be undone by itself.
     ///
     /// It is a [`Tx`] again: [`commit`](Self::commit) makes what it did a part of this transaction, which alone makes it permanent and

@@ -121,12 +121,12 @@ fn canonical_row(schema: &'static Schema, columns: &[usize], row: &[Datum<'stati
 fn needs_old(plan: &WritePlan, returns: Returns) -> bool {
     match plan {
         WritePlan::Insert { .. } => false,
-        WritePlan::Upsert { .. } => true,
+        WritePlan::Upsert { .. } => !returns.old,
+        WritePlan::Update { .. } | WritePlan::Delete { .. } if plan.id_of_one_row().is_none() => true,
+        WritePlan::Update { .. } | WritePlan::Delete { .. } if returns.old => false,
         // What is not set stays as it was, and comes back with the row.
-        WritePlan::Update { schema, set, filter, .. } => {
-            !returns.update || sets_keys(schema, set) || !is_one_row(schema, filter.as_ref())
-        }
-        WritePlan::Delete { schema, filter, .. } => !returns.delete || !is_one_row(schema, filter.as_ref()),
+        WritePlan::Update { schema, set, .. } => !returns.update || sets_keys(schema, set),
+        WritePlan::Delete { .. } => !returns.delete,
     }
 }
 
@@ -136,44 +136,40 @@ fn sets_keys(schema: &'static Schema, set: &[(usize, Datum<'static>)]) -> bool {
     set.iter().any(|(at, _)| keys.contains(at))
 }
 
-/// Whether a condition picks one row at most: by the id.
-fn is_one_row(schema: &'static Schema, filter: Option<&Condition>) -> bool {
-    filter.is_some_and(|filter| id_of_one_row(schema, filter).is_some())
-}
-
-/// The id of the one row that a condition picks.
-fn id_of_one_row<'c>(schema: &'static Schema, filter: &'c Condition) -> Option<Vec<&'c Datum<'static>>> {
-    let parts = match filter {
-        Condition::All(parts) => &parts[..],
-        one => std::slice::from_ref(one),
+/// The name of a row that a write will touch, where that is known before: of an update or a delete by id, and of an upsert.
+fn name_before(plan: &WritePlan) -> Option<String> {
+    let (schema, index, values): (_, _, Vec<&Datum<'static>>) = match plan {
+        WritePlan::Upsert { schema, columns, row, on, .. } => {
+            let value = |at: &usize| row.get(columns.iter().position(|given| given == at)?);
+            (schema, *on, on.columns.iter().map(value).collect::<Option<_>>()?)
+        }
+        plan => (&plan.schema(), &plan.schema().id, plan.id_of_one_row()?),
     };
-    let value = |wanted: &usize| {
-        parts.iter().find_map(|part| match part {
-            Condition::Compare(column, Comparison::Eq, value) if column == wanted => Some(value),
-            _ => None,
-        })
-    };
-    schema.id.columns.iter().map(value).collect()
-}
-
-/// The name of the one row that a condition picks.
-fn name_of_one_row(schema: &'static Schema, filter: &Condition) -> Option<String> {
-    let id = id_of_one_row(schema, filter)?;
-    let canonical = schema
-        .id
+    let canonical = index
         .columns
         .iter()
-        .zip(id)
+        .zip(values)
         .map(|(at, value)| (schema.columns.get(*at)?.canonical)(value.clone()).ok());
-    let id: Vec<Datum<'static>> = canonical.collect::<Option<_>>()?;
-    Some(depends::key_name(&schema.id, &id.iter().collect::<Vec<_>>()))
+    let values: Vec<Datum<'static>> = canonical.collect::<Option<_>>()?;
+    Some(depends::key_name(index, &values.iter().collect::<Vec<_>>()))
 }
 
 /// Whether a write needs a transaction of its own: it is more than one statement.
 fn needs_transaction(plan: &WritePlan, database: &dyn Database) -> bool {
     let returns = database.returns();
     let reads_back = matches!(plan, WritePlan::Insert { .. }) && !returns.insert;
-    reads_back || in_parts(plan, database.max_values()) || needs_old(plan, returns)
+    let is_more = reads_back || in_parts(plan, database.max_values()) || needs_old(plan, returns);
+    is_more && database.transactions()
+}
+
+/// Whether a write that fails may have done a part of what it should: one of several rows, in a database without transactions.
+fn may_do_a_part(plan: &WritePlan, database: &dyn Database) -> bool {
+    let several = match plan {
+        WritePlan::Insert { rows, .. } => rows.len() > 1,
+        WritePlan::Upsert { .. } => false,
+        WritePlan::Update { .. } | WritePlan::Delete { .. } => plan.id_of_one_row().is_none(),
+    };
+    several && !database.transactions()
 }
 
 /// Whether a write changes rows in several statements, of which one can fail after others.
@@ -225,10 +221,16 @@ pub(crate) async fn perform(
             }
             plan => {
                 let written = session.write(&plan).await?;
-                let touched = Touched::rows(schema, &[], &written.rows);
+                let touched = Touched::rows(schema, &written.old, new_rows(&written.rows));
                 Ok((written, touched))
             }
         };
+    }
+    if !database.transactions() {
+        // Nothing reads and changes several rows as one: which they were, nobody knows.
+        let written = session.write(&without_rows(plan)).await?;
+        let touched = if written.affected == 0 { Touched::nothing() } else { Touched::Families };
+        return Ok((written, touched));
     }
     let (filter, only) = match plan {
         WritePlan::Upsert { .. } => return upsert(session, plan).await,
@@ -446,6 +448,7 @@ impl Engine {
         pending: &mut Option<Pending>,
     ) -> (Result<Written>, Touched) {
         let (schema, database) = (plan.schema(), self.database());
+        let in_part = may_do_a_part(&plan, database);
         let outcome = if needs_transaction(&plan, database) {
             // What counts is locked when it is read.
             let options = TxOptions::new().isolation(Isolation::ReadCommitted);
@@ -470,16 +473,19 @@ impl Engine {
                 }
             }
         } else {
-            if let WritePlan::Delete { filter: Some(filter), .. } = &plan
-                && let Some(name) = name_of_one_row(schema, filter)
+            let takes_away = matches!(plan, WritePlan::Delete { .. }) || database.returns().old;
+            if let Some(name) = name_before(&plan)
+                && takes_away
             {
                 *pending = Some(self.chain().pending(&self.stamps(&[name])));
+            } else if in_part && !matches!(plan, WritePlan::Insert { .. }) {
+                *pending = Some(self.chain().pending(&Touched::Families.stamps(self, schema)));
             }
             perform(&mut *database.session(), plan, database).await
         };
         match outcome {
             Ok((written, touched)) => (Ok(written), touched),
-            Err(error) if outcome_unknown(&error) => (Err(error), Touched::Families),
+            Err(error) if in_part || outcome_unknown(&error) => (Err(error), Touched::Families),
             Err(error) => (Err(error), Touched::nothing()),
         }
     }

@@ -43,6 +43,8 @@ pub enum ColumnType {
     Timestamp,
     /// `serde_json::Value` and `#[pie(json)]` fields.
     Json,
+    /// `bson::oid::ObjectId`: 12 bytes.
+    ObjectId,
 }
 
 /// One value on its way to or from a database, in a form that all databases share.
@@ -201,7 +203,7 @@ pub trait Value: Sized + Clone + Send + Sync + 'static {
     }
 }
 
-pub(super) fn wrong(wanted: &'static str, found: &Datum<'_>) -> ValueError {
+pub(crate) fn wrong(wanted: &'static str, found: &Datum<'_>) -> ValueError {
     if found.is_null() { ValueError::Null } else { ValueError::Kind(wanted, found.kind()) }
 }
 

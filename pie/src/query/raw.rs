@@ -1,7 +1,6 @@
 //! Statements in the database's own language, into models and tuples.
 
 use std::fmt;
-use std::sync::Arc;
 
 use super::Target;
 use crate::cache::BoxFuture;
@@ -15,19 +14,18 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Datum, Model, RowReader, Schema, Value};
 use crate::plan::depends;
 
-/// A raw statement with its values; made by [`Engine::sql`](crate::Engine::sql).
+/// A raw statement with its values; made by [`Engine::sql`](crate::Engine::sql) and, for MongoDB, by `Engine::command`.
 #[must_use = "a statement does nothing until `all`, `first`, `one` or `execute` is awaited"]
 pub struct Sql<'a> {
     on: Target<'a>,
-    text: Arc<str>,
-    values: Vec<Datum<'static>>,
+    statement: RawStatement,
     /// What it writes to, where the program says so.
     touches: Option<Vec<&'static Schema>>,
 }
 
 impl fmt::Debug for Sql<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sql").field("values", &self.values.len()).finish_non_exhaustive()
+        f.debug_struct("Sql").field("values", &self.statement.values.len()).finish_non_exhaustive()
     }
 }
 
@@ -62,11 +60,19 @@ impl<M: Model> FromRaw for M {
             .columns
             .iter()
             .map(|def| {
-                raw.names.iter().position(|name| name == def.name).ok_or_else(|| {
-                    Error::new(ErrorKind::MissingColumn, "the statement does not give a column of the model")
-                        .with_model(M::SCHEMA.model)
-                        .with_column(def.name)
-                })
+                let found = raw.names.iter().position(|name| name == def.name);
+                let found = found.or_else(|| id_of_document::<M>(&raw, def.name));
+                match found {
+                    Some(at) => Ok(at),
+                    // What no document has: `NULL`.
+                    None if raw.documents && def.nullable => Ok(usize::MAX),
+                    None => Err(Error::new(
+                        ErrorKind::MissingColumn,
+                        "the statement does not give a column of the model",
+                    )
+                    .with_model(M::SCHEMA.model)
+                    .with_column(def.name)),
+                }
             })
             .collect::<Result<_>>()?;
         raw.rows
@@ -79,6 +85,21 @@ impl<M: Model> FromRaw for M {
             })
             .collect()
     }
+}
+
+/// The place of a column of the id in documents, where it has a name of their own.
+fn id_of_document<M: Model>(raw: &RawRows, column: &str) -> Option<usize> {
+    let schema = M::SCHEMA;
+    let is_id = |at: &usize| schema.columns.get(*at).is_some_and(|def| def.name == column);
+    if !raw.documents || !schema.id.columns.iter().any(is_id) {
+        return None;
+    }
+    let one = schema.id.columns.len() == 1;
+    raw.names.iter().position(|name| match name.strip_prefix("_id") {
+        Some("") => one,
+        Some(rest) => !one && rest.strip_prefix('.') == Some(column),
+        None => false,
+    })
 }
 
 fn field<T: Value>(names: &[String], row: &mut [Datum<'static>], at: usize) -> Result<T> {
@@ -155,14 +176,28 @@ fn may_write(text: &str) -> bool {
     !reads || words.any(|word| CHANGES.contains(&word.as_str()))
 }
 
+fn changes(statement: &RawStatement) -> bool {
+    #[cfg(feature = "mongodb")]
+    if let Some(command) = &statement.command {
+        return !command.reads();
+    }
+    may_write(&statement.text)
+}
+
 impl<'a> Sql<'a> {
     pub(crate) fn new(on: Target<'a>, text: &str) -> Self {
-        Self { on, text: text.into(), values: Vec::new(), touches: None }
+        Self { on, statement: RawStatement::new(text.into(), Vec::new()), touches: None }
+    }
+
+    /// A command of MongoDB's.
+    #[cfg(feature = "mongodb")]
+    pub(crate) fn command(on: Target<'a>, command: crate::database::Command) -> Self {
+        Self { on, statement: RawStatement::command(command), touches: None }
     }
 
     /// Binds a value to the next placeholder.
     pub fn bind(mut self, value: impl Bind) -> Self {
-        self.values.push(value.into_bound());
+        self.statement.values.push(value.into_bound());
         self
     }
 
@@ -199,11 +234,11 @@ impl<'a> Sql<'a> {
     async fn run(self) -> Result<RawRows> {
         let engine = self.on.engine();
         engine.check_open()?;
-        if says_read_uncommitted(&self.text) {
+        let statement = self.statement;
+        if says_read_uncommitted(&statement.text) {
             return Err(read_uncommitted().with_query("sql"));
         }
-        let writes = self.touches.is_some() || may_write(&self.text);
-        let statement = RawStatement::new(self.text, self.values);
+        let writes = self.touches.is_some() || changes(&statement);
         let touched: Vec<StampName> = match self.touches {
             Some(schemas) => everything_of(engine, &schemas),
             // Nobody knows what it touches: the namespace of the handle's scope.

@@ -3,9 +3,24 @@
 use sea_query::{ColumnDef as SeaColumn, IntoIden, Table};
 
 use super::{Dialect, Name};
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ColumnDef, ColumnType, Schema};
 
 impl Dialect {
+    /// Refuses a model whose ids no database of SQL makes.
+    pub(crate) fn check_model(self, schema: &'static Schema) -> Result<()> {
+        match schema.columns.iter().find(|def| def.auto && def.ty == ColumnType::ObjectId) {
+            Some(def) => {
+                let what = format!(
+                    "{} makes no ObjectIds: write `#[pie(id)]` without `auto` and give the id, or take an integer",
+                    self.name()
+                );
+                Err(Error::new(ErrorKind::Unsupported, what).with_model(schema.model).with_column(def.name))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// The statements that create a table, its unique constraints and its indexes.
     pub(crate) fn create(self, schema: &'static Schema) -> Vec<String> {
         let mut table = Table::create();
@@ -79,7 +94,7 @@ impl Dialect {
                 Ty::Bool => "BOOLEAN",
                 Ty::Int16 | Ty::Int32 | Ty::Int64 | Ty::UInt64 => "INTEGER",
                 Ty::Float32 | Ty::Float64 => "REAL",
-                Ty::Bytes | Ty::Uuid => "BLOB",
+                Ty::Bytes | Ty::Uuid | Ty::ObjectId => "BLOB",
                 Ty::Text | Ty::Date | Ty::Time | Ty::DateTime | Ty::Timestamp | Ty::Json => "TEXT",
             },
             Self::Postgres => match def.ty {
@@ -90,7 +105,7 @@ impl Dialect {
                 Ty::Float32 => "real",
                 Ty::Float64 => "double precision",
                 Ty::Text => "text COLLATE \"C\"",
-                Ty::Bytes => "bytea",
+                Ty::Bytes | Ty::ObjectId => "bytea",
                 Ty::Uuid => "uuid",
                 Ty::Date => "date",
                 Ty::Time => "time",
@@ -118,6 +133,7 @@ impl Dialect {
                 (Ty::Bytes, true) => "varbinary(255)",
                 (Ty::Bytes, false) => "longblob",
                 (Ty::Uuid, _) => "binary(16)",
+                (Ty::ObjectId, _) => "binary(12)",
                 (Ty::Date, _) => "date",
                 (Ty::Time, _) => "time(6)",
                 (Ty::DateTime | Ty::Timestamp, _) => "datetime(6)",

@@ -144,7 +144,7 @@ impl Dialect {
             Some(Ty::Int16 | Ty::Int32 | Ty::Int64 | Ty::UInt64) => SeaValue::BigInt(None),
             Some(Ty::Float32 | Ty::Float64) => SeaValue::Double(None),
             Some(Ty::Text | Ty::Json) => SeaValue::String(None),
-            Some(Ty::Bytes) => SeaValue::Bytes(None),
+            Some(Ty::Bytes | Ty::ObjectId) => SeaValue::Bytes(None),
             Some(Ty::Uuid) if self.is_mysql() => SeaValue::Bytes(None),
             Some(Ty::Uuid) => SeaValue::Uuid(None),
             Some(Ty::Date) => SeaValue::ChronoDate(None),
