@@ -9,7 +9,7 @@
 //! - `PIE_PROPERTY_MODELS`, while compiling: with which number the models begin.
 
 mod random;
-#[cfg(any(feature = "postgres", feature = "mysql"))]
+#[cfg(any(feature = "postgres", feature = "mysql", feature = "mongodb"))]
 mod server;
 mod steps;
 
@@ -163,7 +163,7 @@ enum Place {
     /// One engine, SQLite in memory.
     Alone,
     /// One engine, on this server.
-    #[cfg(any(feature = "postgres", feature = "mysql"))]
+    #[cfg(any(feature = "postgres", feature = "mysql", feature = "mongodb"))]
     On(server::Server),
     /// Two, with one Redis and one database; each step by one of them.
     #[cfg(feature = "redis")]
@@ -172,7 +172,7 @@ enum Place {
 
 async fn engines(place: Place) -> Result<(Hidden, Vec<Engine>)> {
     let inner: Arc<dyn Database> = match place {
-        #[cfg(any(feature = "postgres", feature = "mysql"))]
+        #[cfg(any(feature = "postgres", feature = "mysql", feature = "mongodb"))]
         Place::On(server) => server.fresh().await?,
         _ => Arc::new(Sqlite::open("sqlite::memory:", DatabaseOptions::default()).await?),
     };
@@ -180,7 +180,7 @@ async fn engines(place: Place) -> Result<(Hidden, Vec<Engine>)> {
     let database = Arc::new(Hiding(inner, Arc::clone(&hidden)));
     match place {
         Place::Alone => Ok((hidden, vec![Engine::builder().database(database).build().await?])),
-        #[cfg(any(feature = "postgres", feature = "mysql"))]
+        #[cfg(any(feature = "postgres", feature = "mysql", feature = "mongodb"))]
         Place::On(_) => Ok((hidden, vec![Engine::builder().database(database).build().await?])),
         #[cfg(feature = "redis")]
         Place::Two(port) => {
@@ -440,7 +440,7 @@ fn so_they_are_in_two_engines_once_the_messages_have_arrived() {
 }
 
 /// A test for each server, with its name, its constructor and its feature.
-#[cfg(any(feature = "postgres", feature = "mysql"))]
+#[cfg(any(feature = "postgres", feature = "mysql", feature = "mongodb"))]
 macro_rules! on_servers {
     ($($(#[$attribute:meta])* $name:ident: $Server:ident),*) => {$(
         $(#[$attribute])*
@@ -456,12 +456,14 @@ macro_rules! on_servers {
     )*};
 }
 
-#[cfg(any(feature = "postgres", feature = "mysql"))]
+#[cfg(any(feature = "postgres", feature = "mysql", feature = "mongodb"))]
 on_servers! {
     #[cfg(feature = "postgres")]
     so_they_are_on_postgres: Postgres,
     #[cfg(feature = "mysql")]
     so_they_are_on_mariadb: MariaDb,
     #[cfg(feature = "mysql")]
-    so_they_are_without_returning: MySql
+    so_they_are_without_returning: MySql,
+    #[cfg(feature = "mongodb")]
+    so_they_are_on_mongodb: MongoDb
 }

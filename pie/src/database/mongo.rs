@@ -335,6 +335,16 @@ fn least(ty: ColumnType) -> Bson {
     }
 }
 
+/// The command that deletes rows, for a test that goes past the models.
+#[cfg(test)]
+pub(crate) fn delete_command(
+    schema: &'static Schema,
+    condition: &crate::plan::filter::Condition,
+) -> Result<command::Command> {
+    let wanted = filter::filter(schema, Some(condition))?;
+    Ok(doc! { "delete": schema.table, "deletes": [{ "q": wanted, "limit": 0 }] }.into())
+}
+
 impl Database for MongoDb {
     fn name(&self) -> &'static str {
         "MongoDB"

@@ -17,6 +17,8 @@ pub(super) enum Server {
     /// MariaDB, without what MySQL does not have.
     #[cfg(feature = "mysql")]
     MySql,
+    #[cfg(feature = "mongodb")]
+    MongoDb,
 }
 
 thread_local! {
@@ -35,6 +37,8 @@ impl Server {
             Self::Postgres => "PIE_TEST_POSTGRES_URL",
             #[cfg(feature = "mysql")]
             Self::MariaDb | Self::MySql => "PIE_TEST_MYSQL_URL",
+            #[cfg(feature = "mongodb")]
+            Self::MongoDb => "PIE_TEST_MONGODB_URL",
         }
     }
 
@@ -75,10 +79,18 @@ impl Server {
                 let database = crate::database::MySql::open(&format!("{url}/{name}"), options).await?;
                 Arc::new(if self == Self::MySql { database.without_returning() } else { database })
             }
+            #[cfg(feature = "mongodb")]
+            Self::MongoDb => {
+                let bad = |_| crate::error::Error::new(crate::error::ErrorKind::InvalidConfig, "no URL");
+                let mut url = url::Url::parse(&url).map_err(bad)?;
+                url.set_path(&name);
+                Arc::new(crate::database::MongoDb::open(url.as_str(), options).await?)
+            }
         })
     }
 }
 
+#[cfg(any(feature = "postgres", feature = "mysql"))]
 async fn run(database: &dyn Database, statement: &str) -> Result<()> {
     let statement = crate::database::RawStatement::new(statement.into(), Vec::new());
     database.session().raw(&statement).await.map(drop)

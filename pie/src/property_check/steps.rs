@@ -365,6 +365,8 @@ impl Write {
     async fn run<M: Randomly>(&self, on: &impl Handle) -> Result<()> {
         match self.attempt::<M>(on).await {
             Err(error) if error.is_unique_violation() => Ok(()),
+            // MongoDB changes no id.
+            Err(error) if error.kind() == ErrorKind::Unsupported => Ok(()),
             other => other,
         }
     }
@@ -414,6 +416,16 @@ impl Write {
                 delete.await.map(drop)
             }
             Self::Sql(at, value, says) => {
+                #[cfg(feature = "mongodb")]
+                if let ("MongoDB", crate::query::Target::Engine(engine)) =
+                    (on.target().engine().database().name(), on.target())
+                {
+                    let equal = Condition::Compare(*at, Comparison::Eq, value.clone()).normal();
+                    let command = crate::database::mongo::delete_command(schema, &equal)?;
+                    let command = engine.command(command);
+                    let command = if *says { command.touches::<(M,)>() } else { command };
+                    return command.execute().await.map(drop);
+                }
                 let name = schema.columns[*at].name;
                 let text = match on.target().engine().database().name() {
                     "PostgreSQL" => format!("DELETE FROM rows WHERE \"{name}\" IS NOT DISTINCT FROM $1"),
@@ -431,8 +443,8 @@ impl Write {
         }
     }
 
-    /// The same past pie, as another program would; then the ids that it wrote.
-    pub(super) async fn run_elsewhere<M: Randomly>(&self, engine: &Engine) -> Result<Vec<RandomId>> {
+    /// The same past pie, as another program would; then the ids that it wrote, if they are known.
+    pub(super) async fn run_elsewhere<M: Randomly>(&self, engine: &Engine) -> Result<Option<Vec<RandomId>>> {
         let schema = M::SCHEMA;
         let plan = match self {
             Self::Insert(rows) => {
@@ -442,18 +454,19 @@ impl Write {
                 let set: Set =
                     set.iter().filter(|(at, _)| !schema.id.columns.contains(at)).cloned().collect();
                 if set.is_empty() {
-                    return Ok(Vec::new());
+                    return Ok(Some(Vec::new()));
                 }
                 WritePlan::Update { schema, filter: self.filter::<M>(), set, returning: true }
             }
             Self::Delete(_) | Self::DeleteWhere(_) => {
                 WritePlan::Delete { schema, filter: self.filter::<M>(), returning: true }
             }
-            Self::Upsert(..) | Self::Sql(..) => return Ok(Vec::new()),
+            Self::Upsert(..) | Self::Sql(..) => return Ok(Some(Vec::new())),
         };
         let rows = match engine.database().session().write(&plan).await {
             Ok(written) => written.rows,
-            Err(error) if error.is_unique_violation() => return Ok(Vec::new()),
+            // Some rows may have been written before the one that is refused.
+            Err(error) if error.is_unique_violation() => return Ok(engine.has_transactions().then(Vec::new)),
             Err(error) => return Err(error),
         };
         let id = |row: Values| -> Result<RandomId> {
@@ -463,7 +476,7 @@ impl Write {
             };
             schema.id.columns.iter().map(value).collect::<Result<_>>().map(RandomId)
         };
-        rows.into_iter().map(id).collect()
+        rows.into_iter().map(id).collect::<Result<_>>().map(Some)
     }
 
     fn filter<M: Model>(&self) -> Option<Condition> {
@@ -591,6 +604,20 @@ impl Step {
                 hide(None);
                 done
             }
+            Self::Transaction(parts, _) if !engine.has_transactions() => {
+                for part in parts {
+                    match part {
+                        Part::Write(write) => write.run::<M>(engine).await?,
+                        Part::Read(question) => drop(question.ask::<M>(engine, true).await?),
+                        Part::Savepoint(writes, _) => {
+                            for write in writes {
+                                write.run::<M>(engine).await?;
+                            }
+                        }
+                    }
+                }
+                Ok(())
+            }
             Self::Transaction(parts, end) => {
                 let tx = engine.begin().await?;
                 for part in parts {
@@ -619,10 +646,11 @@ impl Step {
             Self::Elsewhere(write, by_ids) => {
                 let ids = write.run_elsewhere::<M>(engine).await?;
                 // Not every database tells which rows an update changed.
-                if *by_ids && engine.database().returns().update {
-                    engine.invalidate::<M>(ids).await
-                } else {
-                    engine.invalidate_all::<M>().await
+                match ids {
+                    Some(ids) if *by_ids && engine.database().returns().update => {
+                        engine.invalidate::<M>(ids).await
+                    }
+                    _ => engine.invalidate_all::<M>().await,
                 }
             }
         }

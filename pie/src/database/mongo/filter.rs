@@ -337,7 +337,7 @@ mod tests {
         crate::model::Index::new("id", "user:", &[0]),
         &[],
         &[],
-        crate::model::Policy::DEFAULT,
+        crate::model::Policy::OFF,
         0,
         || unreachable!("nothing is counted"),
     );
