@@ -208,6 +208,15 @@ impl Error {
         self
     }
 
+    /// The same error, with more to say.
+    #[cfg(feature = "mongodb")]
+    pub(crate) fn with_message(&self, message: impl FnOnce(&str) -> String) -> Self {
+        let mut error = self.clone();
+        let text = message(&error.0.message);
+        Arc::make_mut(&mut error.0).message = text.into();
+        error
+    }
+
     /// The same error, with a program's own in it.
     #[must_use]
     pub(crate) fn carrying(mut self, error: Option<Arc<dyn std::any::Any + Send + Sync>>) -> Self {

@@ -205,3 +205,9 @@ pub fn name_all(name: &str) -> RawStatement {
     let every = doc! { "q": {}, "u": { "$set": { "name": name } }, "multi": true };
     RawStatement::command(doc! { "update": "users", "updates": [every] }.into())
 }
+
+/// Whether the database has transactions. MongoDB has them in a replica set: `PIE_TEST_MONGODB_TRANSACTIONS` says that the server is in one.
+#[must_use]
+pub fn transactions() -> bool {
+    which() != Which::MongoDb || env::var("PIE_TEST_MONGODB_TRANSACTIONS").is_ok()
+}

@@ -37,6 +37,9 @@ async fn seen(engine: &Engine) -> [Vec<i64>; 3] {
 
 #[tokio::test]
 async fn what_is_undone_is_not_there_and_invalidates_nothing() -> pie::Result<()> {
+    if !pie_tests::databases::which().speaks_sql() {
+        return Ok(());
+    }
     let engine = engine().await;
     User::insert(&engine, user(1, "a")).await?;
     assert_eq!(seen(&engine).await, [vec![1], vec![], vec![]]);
@@ -57,6 +60,9 @@ async fn what_is_undone_is_not_there_and_invalidates_nothing() -> pie::Result<()
 
 #[tokio::test]
 async fn what_is_kept_is_invalidated_by_the_commit_of_the_whole() -> pie::Result<()> {
+    if !pie_tests::databases::which().speaks_sql() {
+        return Ok(());
+    }
     let engine = engine().await;
     seen(&engine).await;
     let tx = engine.begin().await?;
@@ -93,6 +99,9 @@ async fn what_is_kept_is_invalidated_by_the_commit_of_the_whole() -> pie::Result
 
 #[tokio::test]
 async fn a_dropped_savepoint_is_undone() -> pie::Result<()> {
+    if !pie_tests::databases::which().speaks_sql() {
+        return Ok(());
+    }
     let engine = engine().await;
     seen(&engine).await;
     let tx = engine.begin().await?;
@@ -118,6 +127,9 @@ async fn a_dropped_savepoint_is_undone() -> pie::Result<()> {
 
 #[tokio::test]
 async fn the_outside_cannot_be_used_while_a_savepoint_is_open() -> pie::Result<()> {
+    if !pie_tests::databases::which().speaks_sql() {
+        return Ok(());
+    }
     let engine = engine().await;
     let kind = |outcome: pie::Result<u64>| outcome.expect_err("it is not free").kind();
     let tx = engine.begin().await?;
@@ -151,6 +163,9 @@ async fn the_outside_cannot_be_used_while_a_savepoint_is_open() -> pie::Result<(
 
 #[tokio::test]
 async fn a_failed_write_is_undone_and_the_rest_goes_on() -> pie::Result<()> {
+    if !pie_tests::databases::which().speaks_sql() {
+        return Ok(());
+    }
     let engine = engine().await;
     User::insert(&engine, user(1, "a")).await?;
     seen(&engine).await;
@@ -175,6 +190,9 @@ async fn a_failed_write_is_undone_and_the_rest_goes_on() -> pie::Result<()> {
 
 #[tokio::test]
 async fn a_caller_who_goes_away_while_a_savepoint_is_set_leaves_none() -> pie::Result<()> {
+    if !pie_tests::databases::which().speaks_sql() {
+        return Ok(());
+    }
     let engine = engine().await;
     let tx = engine.begin().await?;
     for polls in 0..6 {

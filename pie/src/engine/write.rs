@@ -477,7 +477,9 @@ impl Engine {
             if let Some(name) = name_before(&plan)
                 && takes_away
             {
-                *pending = Some(self.chain().pending(&self.stamps(&[name])));
+                // With the table, for those that wrote nobody knows which of its rows.
+                let names = [name, depends::table_name(schema)];
+                *pending = Some(self.chain().pending(&self.stamps(&names)));
             } else if in_part && !matches!(plan, WritePlan::Insert { .. }) {
                 *pending = Some(self.chain().pending(&Touched::Families.stamps(self, schema)));
             }

@@ -71,7 +71,7 @@ impl Chain {
         if before.is_empty() {
             return;
         }
-        let all = join_all(before.into_iter().map(async |mut other| {
+        let all = join_all(before.into_iter().map(|mut other| async move {
             // An error says that it is through.
             let _ = other.changed().await;
         }));

@@ -250,11 +250,15 @@ impl<'s> Call<'s> {
 
     async fn insert(&mut self, schema: &'static Schema, documents: Vec<Document>) -> Result<Written> {
         let collection = self.mongo.collection(schema);
-        match <&[Document; 1]>::try_from(&documents[..]) {
+        let done = match <&[Document; 1]>::try_from(&documents[..]) {
             Ok([one]) => act!(self, collection.insert_one(one)).map(drop),
             Err(_) => act!(self, collection.insert_many(&documents)).map(drop),
+        };
+        if let Err(error) = done {
+            let before = if self.session.is_some() { 0 } else { failure::inserted_before(&error) };
+            let error = failure::of(&error, schema);
+            return Err(if before == 0 { error } else { failure::in_part(&error, before, documents.len()) });
         }
-        .map_err(|error| failure::of(&error, schema))?;
         // There is nothing that could have changed them on their way.
         let rows = documents.into_iter().map(|document| row(schema, document)).collect::<Result<Vec<_>>>()?;
         Ok(Written::new(rows.len() as u64, rows))

@@ -100,8 +100,9 @@ fn refused(
         _ => (ErrorKind::Database, "MongoDB refused the call"),
     };
     let index = index_in(message);
-    let column = key.or_else(|| keys_in(message)).and_then(|key| columns_of(&key, schema));
+    let column = key.and_then(|key| columns_of(&key, schema));
     let column = column.or_else(|| columns_of_index(index?, schema?));
+    let column = column.or_else(|| columns_of(&keys_in(message)?, schema));
     let error = Error::new(kind, what)
         .with_source(Refusal { code: code.to_string(), constraint: index.map(str::to_owned) });
     match column.filter(|_| kind == ErrorKind::UniqueViolation) {
@@ -163,4 +164,24 @@ fn columns_of_index(index: &str, schema: &'static Schema) -> Option<String> {
 /// The error of a refusal that is part of an answer.
 pub(super) fn refusal(code: i32, message: &str) -> Error {
     refused(code, message, None, false, None)
+}
+
+/// How many documents were inserted before the one that was refused.
+pub(super) fn inserted_before(error: &DriverError) -> usize {
+    match &*error.kind {
+        Driver::InsertMany(refused) => {
+            let first = refused.write_errors.iter().flatten().next();
+            first.map_or(0, |refused| refused.index)
+        }
+        _ => 0,
+    }
+}
+
+/// The error of an insert of several rows, some of which were inserted.
+pub(super) fn in_part(error: &Error, before: usize, of: usize) -> Error {
+    let which = match before {
+        1 => format!("the first of {of} rows was"),
+        before => format!("the first {before} of {of} rows were"),
+    };
+    error.with_message(|message| format!("{message}; {which} inserted, and there is no transaction to undo it"))
 }

@@ -12,8 +12,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ColumnType, Datum, Schema};
 use crate::plan::filter::{Comparison, Condition, TextMatch};
 
-/// How deep a condition may nest: a filter has two levels for each, and MongoDB takes about a hundred.
-const MAX_DEPTH: usize = 40;
+/// How deep a condition may nest: MongoDB takes a hundred levels.
+const MAX_DEPTH: usize = 50;
 
 /// The filter of these rows.
 pub(super) fn filter(schema: &'static Schema, condition: Option<&Condition>) -> Result<Document> {
