@@ -14,6 +14,8 @@ pub struct Proxy {
     trips: Arc<AtomicU64>,
     /// Counted up to cut every connection; odd while none is taken.
     cuts: Arc<watch::Sender<u64>>,
+    /// Whether answers are kept back.
+    holds: Arc<watch::Sender<bool>>,
 }
 
 impl Proxy {
@@ -28,22 +30,24 @@ impl Proxy {
         let counter = Arc::clone(&trips);
         let cuts = Arc::new(watch::Sender::new(0));
         let watched = Arc::clone(&cuts);
+        let holds = Arc::new(watch::Sender::new(false));
+        let held = Arc::clone(&holds);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let mut watcher = watched.subscribe();
                 if *watcher.borrow_and_update() % 2 == 1 {
                     continue;
                 }
-                let counter = Arc::clone(&counter);
+                let (counter, held) = (Arc::clone(&counter), held.subscribe());
                 tokio::spawn(async move {
                     tokio::select! {
-                        _ = pass(client, server, counter) => {}
+                        _ = pass(client, server, counter, held) => {}
                         _ = watcher.changed() => {}
                     }
                 });
             }
         });
-        Ok(Self { port, trips, cuts })
+        Ok(Self { port, trips, cuts, holds })
     }
 
     /// Cuts every connection, and takes no other: as if the server had gone.
@@ -56,10 +60,21 @@ impl Proxy {
         self.cuts.send_modify(|cuts| *cuts += *cuts % 2);
     }
 
+    /// Keeps back what the server answers, until it is told otherwise.
+    pub fn hold(&self, held: bool) {
+        self.holds.send_replace(held);
+    }
+
     /// The port to connect to.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The round trips since the last call of [`trips`](Self::trips).
+    #[must_use]
+    pub fn asked(&self) -> u64 {
+        self.trips.load(Ordering::SeqCst)
     }
 
     /// The round trips since the last call.
@@ -68,7 +83,12 @@ impl Proxy {
     }
 }
 
-async fn pass(client: TcpStream, server: u16, trips: Arc<AtomicU64>) -> std::io::Result<()> {
+async fn pass(
+    client: TcpStream,
+    server: u16,
+    trips: Arc<AtomicU64>,
+    mut held: watch::Receiver<bool>,
+) -> std::io::Result<()> {
     let server = TcpStream::connect(("127.0.0.1", server)).await?;
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
@@ -79,6 +99,9 @@ async fn pass(client: TcpStream, server: u16, trips: Arc<AtomicU64>) -> std::io:
         let mut buffer = vec![0; 1 << 16];
         while let Ok(count) = from_server.read(&mut buffer).await {
             flag.store(true, Ordering::SeqCst);
+            if held.wait_for(|held| !held).await.is_err() {
+                break;
+            }
             if count == 0 || to_client.write_all(&buffer[..count]).await.is_err() {
                 break;
             }

@@ -108,7 +108,11 @@ async fn write_alone(engine: &Engine, floor: &Floor, seed: u64) -> pie::Result<(
     let group = i64::try_from(seed / 5 % 4).unwrap();
     let version = Row::find_by_id(engine, id).no_cache().required().await?.version;
     if seed.is_multiple_of(11) {
-        Row::query(engine).filter(Row::GROUP.eq(group)).update().set(Row::GROUP, (group + 1) % GROUPS).await?;
+        Row::query(engine)
+            .filter(Row::GROUP.eq(group))
+            .update()
+            .set(Row::GROUP, (group + 1) % GROUPS)
+            .await?;
     }
     let next = version + 1;
     let unchanged = Row::query(engine).filter(Row::ID.eq(id)).filter(Row::VERSION.eq(version)).update();

@@ -522,14 +522,17 @@ async fn writes_of_one_row_return_in_the_order_of_their_commits() {
             };
         }
         in_order("update", held, to_b!(), to_c!()).await;
-        let upsert = work!(engine => User::upsert_by_id(&engine, NewUser { email: "b".into(), ..user(1, "new") }));
+        let upsert =
+            work!(engine => User::upsert_by_id(&engine, NewUser { email: "b".into(), ..user(1, "new") }));
         in_order("upsert", held, upsert, to_c!()).await;
         let delete = work!(engine => User::delete_by_id(&engine, 1));
         let again = work!(engine => User::insert(&engine, NewUser { email: "c".into(), ..user(1, "new") }));
         in_order("delete", held, delete, again).await;
-        let several = work!(engine => User::query(&engine).filter(User::ID.le(1)).update().set(User::EMAIL, "b"));
+        let several =
+            work!(engine => User::query(&engine).filter(User::ID.le(1)).update().set(User::EMAIL, "b"));
         in_order("by filter", held, several, to_c!()).await;
-        let command = doc! { "update": "users", "updates": [{ "q": { "_id": 1 }, "u": { "$set": { "email": "c" } } }] };
+        let command =
+            doc! { "update": "users", "updates": [{ "q": { "_id": 1 }, "u": { "$set": { "email": "c" } } }] };
         let command = work!(engine => engine.command(command).touches::<(User,)>().execute());
         in_order("command", held, to_b!(), command).await;
         return;
@@ -553,6 +556,13 @@ async fn writes_of_one_row_return_in_the_order_of_their_commits() {
         Step::Committed,
         work!(engine => engine.transaction(|tx: Tx| async move { User::update_by_id(&tx, 1).email("b").await.map(drop) })),
         work!(engine => engine.sql("UPDATE users SET email = 'c' WHERE id = 1").touches::<(User,)>().execute()),
+    )
+    .await;
+    in_order(
+        "delete, and a statement of rows that nobody knows",
+        if which() == Which::MySql { Step::Committed } else { Step::Written },
+        work!(engine => User::delete_by_id(&engine, 1)),
+        work!(engine => engine.sql("INSERT INTO users (id, email, status) VALUES (1, 'c', 'new')").touches::<(User,)>().execute()),
     )
     .await;
     in_order(

@@ -9,7 +9,7 @@ use ::mongodb::options::{
 use futures_util::TryStreamExt;
 
 use super::filter::filter;
-use super::value::{ID, document, path, row, stored};
+use super::value::{ID, document, path, row, stored, written_row};
 use super::{MongoDb, failure, value};
 use crate::database::{Row, Written};
 use crate::error::{Error, ErrorKind, Result};
@@ -198,7 +198,7 @@ impl<'s> Call<'s> {
                     let found = act!(self, collection.find_one_and_delete(wanted).with_options(options))
                         .map_err(failed)?;
                     return Ok(match found {
-                        Some(found) => Written::new(1, vec![row(schema, found)?]),
+                        Some(found) => Written::new(1, vec![written_row(schema, found)]),
                         None => Written::default(),
                     });
                 }
@@ -217,7 +217,7 @@ impl<'s> Call<'s> {
         options.projection = Some(projection(schema)?);
         (options.max_time, options.collation) = (self.mongo.0.statement_timeout, self.collation());
         let found = self.find(schema, wanted, options).await?;
-        found.into_iter().map(|document| row(schema, document)).collect()
+        Ok(found.into_iter().map(|document| written_row(schema, document)).collect())
     }
 
     /// Changes one row, and gives it as it was.
@@ -245,7 +245,7 @@ impl<'s> Call<'s> {
             let action = collection.find_one_and_update(wanted, change.document()).with_options(options);
             act!(self, action).map_err(failed)?
         };
-        found.map(|found| row(schema, found)).transpose()
+        Ok(found.map(|found| written_row(schema, found)))
     }
 
     async fn insert(&mut self, schema: &'static Schema, documents: Vec<Document>) -> Result<Written> {

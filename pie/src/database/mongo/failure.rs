@@ -183,5 +183,7 @@ pub(super) fn in_part(error: &Error, before: usize, of: usize) -> Error {
         1 => format!("the first of {of} rows was"),
         before => format!("the first {before} of {of} rows were"),
     };
-    error.with_message(|message| format!("{message}; {which} inserted, and there is no transaction to undo it"))
+    error.with_message(|message| {
+        format!("{message}; {which} inserted, and there is no transaction to undo it")
+    })
 }

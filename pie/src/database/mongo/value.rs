@@ -248,24 +248,45 @@ pub(super) fn datum(value: Bson, ty: Option<ColumnType>) -> Result<Datum<'static
     })
 }
 
+/// The row of a document that was written, in which what cannot be read is something that its field refuses: then nobody knows its names.
+pub(super) fn written_row(schema: &'static Schema, document: Document) -> Row {
+    columns(schema, document)
+        .map(|(_, ty, value)| match datum(value.clone(), Some(ty)) {
+            Ok(datum) => datum,
+            Err(_) if matches!(ty, ColumnType::Text | ColumnType::Json) => Datum::Bytes(Cow::Borrowed(&[])),
+            Err(_) => json_datum(&value).unwrap_or(Datum::Json(Cow::Borrowed("null"))),
+        })
+        .collect()
+}
+
 /// The row of a document: what is not there is `NULL`, and what is there beside the columns is left alone.
-pub(super) fn row(schema: &'static Schema, mut document: Document) -> Result<Row> {
+pub(super) fn row(schema: &'static Schema, document: Document) -> Result<Row> {
+    columns(schema, document)
+        .map(|(at, ty, value)| {
+            datum(value, Some(ty)).map_err(|why| schema.error(at, ValueError::Content(why.into())))
+        })
+        .collect()
+}
+
+/// The columns of a document, with their types.
+fn columns(
+    schema: &'static Schema,
+    mut document: Document,
+) -> impl Iterator<Item = (usize, ColumnType, Bson)> {
     let mut ids = match document.remove(ID) {
         Some(Bson::Document(ids)) if schema.id.columns.len() > 1 => ids,
         Some(id) => Document::from_iter([(ID.to_owned(), id)]),
         None => Document::new(),
     };
     let one = schema.id.columns.len() == 1;
-    let column = |(at, def): (usize, &crate::model::ColumnDef)| {
+    schema.columns.iter().enumerate().map(move |(at, def)| {
         let found = if schema.id.columns.contains(&at) {
             ids.remove(if one { ID } else { def.name })
         } else {
             document.remove(def.name)
         };
-        datum(found.unwrap_or(Bson::Null), Some(def.ty))
-            .map_err(|why| schema.error(at, ValueError::Content(why.into())))
-    };
-    schema.columns.iter().enumerate().map(column).collect()
+        (at, def.ty, found.unwrap_or(Bson::Null))
+    })
 }
 
 /// The document of a row of which these columns are given.
