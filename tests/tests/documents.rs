@@ -441,13 +441,17 @@ async fn equality_is_that_of_values_and_says_the_same_from_the_cache() -> pie::R
         Thing::insert(&engine, thing).await?;
         agree(&json.to_string()).await;
         let found = Thing::list_by_json(&engine, &json).await?;
-        assert_eq!(found.iter().map(|thing| &thing.json).collect::<Vec<_>>(), [&json], "{json}");
+        // As MongoDB has it: a number is equal to one of another type.
+        let same = jsons()[..=at].iter().filter(|other| number(other) == number(&json)).count();
+        assert_eq!(found.len(), same, "{json}");
+        assert!(found.iter().any(|thing| thing.json == json), "{json}");
     }
     let all_but_null = jsons().len() as u64 - 1;
     assert_eq!(Thing::query(&engine).filter(Thing::JSON.not_null()).count().await?, all_but_null);
     for json in jsons() {
         let others = Thing::query(&engine).filter(Thing::JSON.ne(&json)).count().await?;
-        assert_eq!(others, if json.is_null() { all_but_null } else { all_but_null - 1 }, "{json}");
+        let same = jsons().iter().filter(|other| number(other) == number(&json)).count() as u64;
+        assert_eq!(others, if json.is_null() { all_but_null } else { all_but_null - same }, "{json}");
         let not = Thing::query(&engine).filter(!Thing::JSON.eq(&json)).count().await?;
         assert_eq!(not, others, "{json}");
     }
@@ -475,6 +479,11 @@ async fn equality_is_that_of_values_and_says_the_same_from_the_cache() -> pie::R
     Ok(())
 }
 
+/// With all numbers of one type.
+fn number(json: &serde_json::Value) -> String {
+    json.to_string().replace(".0", "")
+}
+
 /// Values that a database may take for one another.
 fn jsons() -> Vec<serde_json::Value> {
     use serde_json::json;
@@ -486,8 +495,8 @@ fn jsons() -> Vec<serde_json::Value> {
         json!([1]),
         json!([1.0]),
         json!([[1]]),
-        // (The server in memory takes `[null]` for `[]`.)
-        json!([1, null]),
+        // (The server in memory leaves `null` out of arrays when it compares them.)
+        json!(["x", { "y": null }]),
         json!([]),
         json!({}),
         json!({ "a": 1 }),

@@ -369,6 +369,14 @@ impl Database for MongoDb {
         let ids = schema.id.columns;
         let single = |at: usize| ids.len() == 1 && ids.contains(&at);
         let names = schema.columns.iter().enumerate().filter(|(at, _)| !single(*at)).map(|(_, def)| def.name);
+        let json = |at: &&usize| schema.columns.get(**at).is_some_and(|def| def.ty == ColumnType::Json);
+        let keys = std::iter::once(&schema.id).chain(schema.uniques).flat_map(|index| index.columns);
+        if let Some(def) = keys.into_iter().find(json).and_then(|at| schema.columns.get(*at)) {
+            let what = "MongoDB takes JSON for equal that is not, such as 1 and 1.0: it is no key of a row";
+            return Err(Error::new(ErrorKind::Unsupported, what)
+                .with_model(schema.model)
+                .with_column(def.name));
+        }
         match names.into_iter().find(bad) {
             Some(name) => Err(Error::new(
                 ErrorKind::Unsupported,

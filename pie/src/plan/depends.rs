@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use super::filter::{Comparison, Condition};
 use super::text::{Text, push_data};
-use crate::model::{Datum, Index, Schema};
+use crate::model::{ColumnType, Datum, Index, Schema};
 
 /// How many values of an index a read may name before it depends on the whole table instead.
 const MAX_INDEX_VALUES: usize = 4;
@@ -108,6 +108,12 @@ fn pinned<'c>(condition: &'c Condition, out: &mut Pinned<'c>) {
     }
 }
 
+/// Whether two values of the columns of an index are equal to every database exactly when they have the same name. JSON is not: some take 1
+/// for 1.0 in it. What is found by such an index depends on the whole table.
+fn is_exact(schema: &Schema, index: &Index) -> bool {
+    index.columns.iter().all(|at| schema.columns.get(*at).is_none_or(|def| def.ty != ColumnType::Json))
+}
+
 /// The stamps of a read over a normal condition, besides those that every entry has: the values of the narrowest index
 /// that the condition pins, else the whole table.
 pub(crate) fn read_names(schema: &Schema, condition: Option<&Condition>, out: &mut Vec<String>) {
@@ -118,6 +124,7 @@ pub(crate) fn read_names(schema: &Schema, condition: Option<&Condition>, out: &m
     let best = schema
         .indexes
         .iter()
+        .filter(|index| is_exact(schema, index))
         .filter_map(|index| {
             let mut tuples: Vec<SmallVec<[&Datum<'static>; 4]>> = vec![SmallVec::new()];
             for column in index.columns {
@@ -155,7 +162,7 @@ pub(crate) fn row_names(schema: &Schema, values: &[Datum<'_>], out: &mut Vec<Str
     for index in std::iter::once(&schema.id).chain(schema.uniques) {
         out.extend(pick(index).map(|picked| key_name(index, &picked)));
     }
-    for index in schema.indexes {
+    for index in schema.indexes.iter().filter(|index| is_exact(schema, index)) {
         let picked = pick(index)
             .filter(|picked| !(mistake!(ForgetsNull) && picked.iter().any(|datum| datum.is_null())));
         out.extend(picked.map(|picked| index_name(schema, index, &picked)));
