@@ -69,3 +69,48 @@ start_mariadb() {
   cat "$folder/mariadb.log" >&2
   return 1
 }
+
+# Waits until a port takes connections, while the process is there.
+until_open() {
+  for _ in $(seq 600); do
+    kill -0 "$2" 2>/dev/null || return 1
+    (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null && return
+    sleep 0.1
+  done
+  return 1
+}
+
+# Something that speaks MongoDB's protocol: the server of MONGODB_URL (without a database in it), else a mongod or a ferretdb on the PATH, else one
+# that keeps everything in memory, fetched from Maven Central. (PIE_TEST_MONGODB_TRANSACTIONS=1 says that MONGODB_URL is a replica set.)
+start_mongodb() {
+  local data=$folder/mongodb port
+  mkdir -p "$data"
+  if [ -n "${MONGODB_URL:-}" ]; then
+    export PIE_TEST_MONGODB_URL=$MONGODB_URL
+    echo "the server of MONGODB_URL"
+    return
+  fi
+  port=$(free_port 40000-44999)
+  if command -v mongod >/dev/null; then
+    mongod --version | head -n 1
+    mongod --dbpath "$data" --port "$port" --bind_ip 127.0.0.1 --nounixsocket >"$folder/mongodb.log" 2>&1 &
+  elif command -v ferretdb >/dev/null; then
+    ferretdb --version 2>/dev/null | head -n 1
+    ferretdb --handler=sqlite --sqlite-url="file:$data/" --state-dir="$data" --listen-addr="127.0.0.1:$port" --debug-addr=- --telemetry=disable \
+      >"$folder/mongodb.log" 2>&1 &
+  else
+    need javac default-jdk-headless
+    need mvn maven
+    local fetched
+    for _ in 1 2 3; do
+      if fetched=$(mvn -q -B -f scripts/mongodb/pom.xml dependency:build-classpath -Dmdep.outputFile="$data/classpath" 2>&1); then break; fi
+    done
+    [ -s "$data/classpath" ] || { echo "the server in memory could not be fetched: $fetched" >&2; return 1; }
+    sed -n 's/.*<artifactId>\(mongo-java-server\)-memory.*/\1/p; s/.*<version>\(1\.[0-9.]*\)<.*/\1/p' scripts/mongodb/pom.xml | tr '\n' ' '
+    echo
+    java -Xmx2g -cp "$(cat "$data/classpath")" scripts/mongodb/Server.java "$port" >"$folder/mongodb.log" 2>&1 &
+  fi
+  started+=("$!")
+  until_open "$port" "$!" || { echo "no MongoDB server started:" >&2; cat "$folder/mongodb.log" >&2; return 1; }
+  export PIE_TEST_MONGODB_URL="mongodb://127.0.0.1:$port"
+}

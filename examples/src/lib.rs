@@ -1,6 +1,6 @@
 //! The examples are in `examples/`: one short program for each idea. Start with `cargo run --example quickstart`.
 //!
-//! All of them take `-- --database postgres://…` (or `mysql://…`, `sqlite://…`); without it they use SQLite in memory.
+//! All of them take `-- --database postgres://…` (or `mysql://…`, `mongodb://…`, `sqlite://…`); without it they use SQLite in memory.
 
 /// The value behind an option of the command line: `--database URL`.
 #[must_use]

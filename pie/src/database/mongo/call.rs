@@ -165,17 +165,13 @@ impl<'s> Call<'s> {
             }
             WritePlan::Update { filter: wanted, set, returning, .. } => {
                 let (wanted, change) = (filter(schema, wanted.as_ref())?, Change::new(schema, set)?);
-                if plan.id_of_one_row().is_some() || *returning {
-                    // Several rows come back in a transaction only, where they have been read before: by their ids.
-                    if plan.id_of_one_row().is_some() {
-                        return Ok(match self.change(schema, wanted, &change).await? {
-                            Some(old) => {
-                                Written::new(1, vec![change.applied(schema, &old)?]).with_old(vec![old])
-                            }
-                            None => Written::default(),
-                        });
-                    }
+                if plan.id_of_one_row().is_some() {
+                    return Ok(match self.change(schema, wanted, &change).await? {
+                        Some(old) => Written::new(1, vec![change.applied(schema, &old)?]).with_old(vec![old]),
+                        None => Written::default(),
+                    });
                 }
+                // In a transaction they are the rows that are changed.
                 let before = if *returning { self.rows(schema, wanted.clone()).await? } else { Vec::new() };
                 let mut options = UpdateOptions::default();
                 options.collation = self.collation();
@@ -289,22 +285,21 @@ impl<'s> Call<'s> {
             .collect();
         // `NULL` is in conflict with nothing.
         let conflicts = !on.columns.iter().any(|at| value(at).is_null());
-        let wanted = filter(schema, Some(&Condition::All(key)))?;
-        let rest = columns.iter().filter(|at| !on.columns.contains(at));
-        let change = rest.filter(|at| !schema.id.columns.contains(at)).map(|at| (*at, value(at)));
-        let change = Change::new(schema, &change.collect::<Vec<_>>())?;
-        let mut wanted = wanted;
+        let rest = columns.iter().filter(|at| !on.columns.contains(at) && !schema.id.columns.contains(at));
+        let change = Change::new(schema, &rest.map(|at| (*at, value(at))).collect::<Vec<_>>())?;
+        let mut wanted = filter(schema, Some(&Condition::All(key)))?;
         if let Some(id) = inserted.get(ID).filter(|_| on.columns != schema.id.columns) {
             // The id of a row stays as it is: one with another id is in the way, and no row to change.
             wanted = doc! { "$and": [wanted, { ID: { "$eq": id.clone() } }] };
         }
         let mut refused = None;
         for attempt in 1..=TRIES {
-            if conflicts && update {
-                if let Some(old) = self.change(schema, wanted.clone(), &change).await? {
-                    let new = change.applied(schema, &old)?;
-                    return Ok(Written::new(1, vec![new]).with_old(vec![old]));
-                }
+            if conflicts
+                && update
+                && let Some(old) = self.change(schema, wanted.clone(), &change).await?
+            {
+                let new = change.applied(schema, &old)?;
+                return Ok(Written::new(1, vec![new]).with_old(vec![old]));
             }
             if let (Some(error), true) = (refused.take(), attempt > 2) {
                 // Something else than the row of the key is in the way.
