@@ -83,7 +83,7 @@ until_open() {
 # Something that speaks MongoDB's protocol: the server of MONGODB_URL (without a database in it), else a mongod or a ferretdb on the PATH, else one
 # that keeps everything in memory, fetched from Maven Central. (PIE_TEST_MONGODB_TRANSACTIONS=1 says that MONGODB_URL is a replica set.)
 start_mongodb() {
-  local data=$folder/mongodb port
+  local data=$folder/mongodb port set_port
   mkdir -p "$data"
   if [ -n "${MONGODB_URL:-}" ]; then
     export PIE_TEST_MONGODB_URL=$MONGODB_URL
@@ -108,7 +108,10 @@ start_mongodb() {
     [ -s "$data/classpath" ] || { echo "the server in memory could not be fetched: $fetched" >&2; return 1; }
     sed -n 's/.*<artifactId>\(mongo-java-server\)-memory.*/\1/p; s/.*<version>\(1\.[0-9.]*\)<.*/\1/p' scripts/mongodb/pom.xml | tr '\n' ' '
     echo
-    java -Xmx2g -cp "$(cat "$data/classpath")" scripts/mongodb/Server.java "$port" >"$folder/mongodb.log" 2>&1 &
+    set_port=$(free_port 45000-49999)
+    java -Xmx2g -cp "$(cat "$data/classpath")" scripts/mongodb/Server.java "$port" "$set_port" >"$folder/mongodb.log" 2>&1 &
+    # What has transactions, of a kind: see Server.java.
+    export PIE_TEST_MONGODB_SET_URL="mongodb://127.0.0.1:$set_port/?replicaSet=pie"
   fi
   started+=("$!")
   until_open "$port" "$!" || { echo "no MongoDB server started:" >&2; cat "$folder/mongodb.log" >&2; return 1; }

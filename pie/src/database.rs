@@ -263,6 +263,12 @@ pub trait Database: fmt::Debug + Send + Sync + 'static {
         true
     }
 
+    /// Whether one call that writes several rows does all of it or nothing. Where it may do a part, it is made in a transaction, if there are
+    /// any.
+    fn is_atomic(&self) -> bool {
+        true
+    }
+
     /// Looks whether the database can be cached, when the engine is built: its connections must not be set to `READ UNCOMMITTED`.
     ///
     /// # Errors

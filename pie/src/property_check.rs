@@ -119,6 +119,10 @@ impl Database for Hiding {
         self.0.transactions()
     }
 
+    fn is_atomic(&self) -> bool {
+        self.0.is_atomic()
+    }
+
     fn check_model(&self, schema: &'static Schema) -> Result<()> {
         self.0.check_model(schema)
     }
@@ -465,5 +469,7 @@ on_servers! {
     #[cfg(feature = "mysql")]
     so_they_are_without_returning: MySql,
     #[cfg(feature = "mongodb")]
-    so_they_are_on_mongodb: MongoDb
+    so_they_are_on_mongodb: MongoDb,
+    #[cfg(feature = "mongodb")]
+    so_they_are_in_transactions_of_mongodb: MongoDbSet
 }

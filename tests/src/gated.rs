@@ -206,6 +206,10 @@ impl Database for Gated {
         self.inner.transactions()
     }
 
+    fn is_atomic(&self) -> bool {
+        self.inner.is_atomic()
+    }
+
     fn check_model(&self, schema: &'static Schema) -> pie::Result<()> {
         self.inner.check_model(schema)
     }

@@ -137,6 +137,10 @@ impl Database for Stepped {
         self.inner.transactions()
     }
 
+    fn is_atomic(&self) -> bool {
+        self.inner.is_atomic()
+    }
+
     fn check_model(&self, schema: &'static Schema) -> pie::Result<()> {
         self.inner.check_model(schema)
     }

@@ -37,6 +37,8 @@ async fn a_write_is_as_many_statements_as_the_docs_say() -> pie::Result<()> {
     let log = Log::start().await;
     let engine = Engine::builder()
         .database(concurrent_database())
+        // A second one would be set up with statements of its own.
+        .max_connections(1)
         .slow_statement(std::time::Duration::ZERO)
         .config(testing::config())
         .build()

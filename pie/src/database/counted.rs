@@ -102,6 +102,10 @@ impl Database for Counted {
         self.inner.transactions()
     }
 
+    fn is_atomic(&self) -> bool {
+        self.inner.is_atomic()
+    }
+
     fn check_model(&self, schema: &'static Schema) -> Result<()> {
         self.inner.check_model(schema)
     }

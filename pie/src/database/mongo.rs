@@ -362,6 +362,10 @@ impl Database for MongoDb {
         self.0.server.transactions
     }
 
+    fn is_atomic(&self) -> bool {
+        false
+    }
+
     fn check_model(&self, schema: &'static Schema) -> Result<()> {
         let bad = |name: &&'static str| {
             name.is_empty() || name.starts_with('$') || name.contains('.') || *name == value::ID

@@ -159,17 +159,17 @@ fn needs_transaction(plan: &WritePlan, database: &dyn Database) -> bool {
     let returns = database.returns();
     let reads_back = matches!(plan, WritePlan::Insert { .. }) && !returns.insert;
     let is_more = reads_back || in_parts(plan, database.max_values()) || needs_old(plan, returns);
-    is_more && database.transactions()
+    (is_more || may_do_a_part(plan, database)) && database.transactions()
 }
 
-/// Whether a write that fails may have done a part of what it should: one of several rows, in a database without transactions.
+/// Whether a write that fails may have done a part of what it should.
 fn may_do_a_part(plan: &WritePlan, database: &dyn Database) -> bool {
     let several = match plan {
         WritePlan::Insert { rows, .. } => rows.len() > 1,
         WritePlan::Upsert { .. } => false,
         WritePlan::Update { .. } | WritePlan::Delete { .. } => plan.id_of_one_row().is_none(),
     };
-    several && !database.transactions()
+    several && !database.is_atomic()
 }
 
 /// Whether a write changes rows in several statements, of which one can fail after others.

@@ -417,12 +417,13 @@ impl Write {
             }
             Self::Sql(at, value, says) => {
                 #[cfg(feature = "mongodb")]
-                if let ("MongoDB", crate::query::Target::Engine(engine)) =
-                    (on.target().engine().database().name(), on.target())
-                {
+                if on.target().engine().database().name() == "MongoDB" {
                     let equal = Condition::Compare(*at, Comparison::Eq, value.clone()).normal();
                     let command = crate::database::mongo::delete_command(schema, &equal)?;
-                    let command = engine.command(command);
+                    let command = match on.target() {
+                        crate::query::Target::Tx(tx) => tx.command(command),
+                        crate::query::Target::Engine(engine) => engine.command(command),
+                    };
                     let command = if *says { command.touches::<(M,)>() } else { command };
                     return command.execute().await.map(drop);
                 }
@@ -466,7 +467,9 @@ impl Write {
         let rows = match engine.database().session().write(&plan).await {
             Ok(written) => written.rows,
             // Some rows may have been written before the one that is refused.
-            Err(error) if error.is_unique_violation() => return Ok(engine.has_transactions().then(Vec::new)),
+            Err(error) if error.is_unique_violation() => {
+                return Ok(engine.database().is_atomic().then(Vec::new));
+            }
             Err(error) => return Err(error),
         };
         let id = |row: Values| -> Result<RandomId> {
@@ -617,6 +620,27 @@ impl Step {
                     }
                 }
                 Ok(())
+            }
+            Self::Transaction(parts, end) if engine.database().name() == "MongoDB" => {
+                // There what is refused ends the transaction, and there are no savepoints.
+                let tx = engine.begin().await?;
+                let writes = parts.iter().flat_map(|part| match part {
+                    Part::Write(write) => std::slice::from_ref(write),
+                    Part::Savepoint(writes, _) => writes,
+                    Part::Read(_) => &[],
+                });
+                for write in writes {
+                    match write.attempt::<M>(&tx).await {
+                        Err(error) if error.is_unique_violation() => return tx.rollback().await,
+                        Err(error) if error.kind() != ErrorKind::Unsupported => return Err(error),
+                        _ => {}
+                    }
+                }
+                match end {
+                    // The server of these tests keeps nothing apart, and would show what is not undone yet.
+                    End::Drop => tx.rollback().await,
+                    end => end.of(tx).await,
+                }
             }
             Self::Transaction(parts, end) => {
                 let tx = engine.begin().await?;
