@@ -115,7 +115,7 @@ pub(super) fn impls(context: &Context<'_>) -> TokenStream {
         let (ty, p) = (&column.ty, at(p, column.ty.span()));
         quote_spanned!(ty.span()=> const _: () = #p::assert!(
             <#ty as #p::Value>::FACTS.counts(),
-            "`auto` takes an integer id: make it an `i64`, or leave `auto` away and give the id in `insert`"
+            "`auto` takes an integer id, or an `ObjectId`: make it an `i64`, or leave `auto` away and give the id in `insert`"
         );)
     });
 
