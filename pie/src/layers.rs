@@ -1,5 +1,6 @@
 //! The layers that ship: memory (mini-moka) and Redis.
 
+mod front;
 pub(crate) mod memory;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;

@@ -363,6 +363,43 @@ async fn ids_that_are_made_and_ids_that_are_there_already() -> pie::Result<()> {
 }
 
 #[tokio::test]
+async fn an_object_id_is_a_value_in_every_database() -> pie::Result<()> {
+    #[derive(Debug, Clone, PartialEq, Model)]
+    #[cached(ttl = "1h")]
+    struct Token {
+        #[pie(id)]
+        id: ObjectId,
+        #[pie(index)]
+        owner: Option<ObjectId>,
+        #[pie(unique)]
+        next: ObjectId,
+    }
+    let engine = Engine::builder().database(databases::database()).config(testing::config()).build().await?;
+    engine.create_tables::<(Token,)>().await?;
+    let (one, two) = (ObjectId::from_bytes([0; 12]), ObjectId::from_bytes([255; 12]));
+    assert!(Token::find_by_id(&engine, one).await?.is_none());
+    let first = Token::insert(&engine, NewToken { id: one, owner: None, next: two }).await?.into_owned();
+    let second =
+        Token::insert(&engine, NewToken { id: two, owner: Some(one), next: one }).await?.into_owned();
+    for _ in 0..2 {
+        assert_eq!(Token::find_by_id(&engine, one).required().await?, first);
+        assert_eq!(Token::find_by_next(&engine, one).required().await?, second);
+        assert_eq!(Token::list_by_owner(&engine, Some(one)).await?[..], [second.clone()]);
+        assert_eq!(Token::list_by_owner(&engine, None).await?[..], [first.clone()]);
+        assert_eq!(
+            Token::query(&engine).filter(Token::ID.gt(one)).order_by(Token::ID.desc()).await?.len(),
+            1
+        );
+    }
+    Token::update_by_id(&engine, two).owner(Some(two)).await?.expect("is there");
+    assert!(Token::list_by_owner(&engine, Some(one)).await?.is_empty());
+    assert_eq!(Token::list_by_owner(&engine, Some(two)).await?.len(), 1);
+    assert!(Token::delete_by_id(&engine, two).await?);
+    assert!(Token::find_by_next(&engine, one).await?.is_none());
+    Ok(())
+}
+
+#[tokio::test]
 async fn upserts_of_one_key_at_once_are_one_row() -> pie::Result<()> {
     if !on_mongodb() {
         return Ok(());

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
 
@@ -52,7 +52,8 @@ impl fmt::Debug for ValueCodec {
 #[derive(Clone)]
 pub struct Entry(Arc<Inner>);
 
-struct Inner {
+/// What an entry refers to; for references that do not keep it.
+pub(crate) struct Inner {
     full: Box<[u8]>,
     /// The name of the key itself.
     name: StampName,
@@ -117,6 +118,16 @@ impl Entry {
             snapshot,
             weight: u32::try_from(weight).unwrap_or(u32::MAX),
         }))
+    }
+
+    /// A reference that does not keep it.
+    pub(crate) fn downgrade(&self) -> Weak<Inner> {
+        Arc::downgrade(&self.0)
+    }
+
+    /// The entry of such a reference, while somebody keeps it.
+    pub(crate) fn upgrade(reference: &Weak<Inner>) -> Option<Self> {
+        reference.upgrade().map(Self)
     }
 
     /// Whether this is the entry of that key, compared byte by byte.

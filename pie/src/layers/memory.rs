@@ -1,4 +1,4 @@
-//! L1: typed entries in mini-moka, kept as they are, nothing decoded on a hit.
+//! L1: typed entries in mini-moka, kept as they are, nothing decoded on a hit, and found in the table in front of it.
 //!
 //! mini-moka admits and evicts (TinyLFU, weighted by bytes). It has one time to live for a whole cache and cannot look a
 //! `String` key up by `&str`, so deadlines are ours and are checked on each hit, and its key is a 64-bit hash, seeded anew
@@ -12,6 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use mini_moka::sync::Cache;
 use serde::Deserialize;
 
+use super::front::Front;
 use crate::cache::{BoxFuture, CacheLayer, Entry, Key, LayerUsage, Lookup, Peek};
 use crate::error::{Error, ErrorKind, Result};
 use crate::human;
@@ -89,6 +90,9 @@ impl MemoryConfig {
 
 const SHARDS: usize = 64;
 
+/// How many of 256 hits in front mini-moka is told of, so that it knows what is used.
+const TOLD_OF_256: u8 = 16;
+
 /// The memory layer: entries in this process, up to a number of bytes.
 ///
 /// # Examples
@@ -101,6 +105,7 @@ const SHARDS: usize = 64;
 /// ```
 pub struct Memory {
     cache: Cache<u64, Entry, AsIs>,
+    front: Front,
     config: MemoryConfig,
     /// mini-moka tells nobody what it evicts. What it holds is what was put in, less what was taken out, less that: so who
     /// puts in and takes out counts, one at a time for each key.
@@ -138,6 +143,7 @@ impl Memory {
             .build_with_hasher(AsIs::default());
         Self {
             cache,
+            front: Front::for_bytes(config.max_bytes),
             config,
             puts: std::array::from_fn(|_| Mutex::new(())),
             put_in: AtomicU64::new(0),
@@ -145,23 +151,38 @@ impl Memory {
         }
     }
 
-    fn alone(&self, hash: u64) -> MutexGuard<'_, ()> {
+    fn shard(&self, hash: u64) -> &Mutex<()> {
         // The high bits: mini-moka picks its own shards by others.
-        let shard = usize::try_from(hash >> 58).unwrap_or(0) % SHARDS;
-        self.puts[shard].lock().unwrap_or_else(PoisonError::into_inner)
+        &self.puts[usize::try_from(hash >> 58).unwrap_or(0) % SHARDS]
+    }
+
+    fn alone(&self, hash: u64) -> MutexGuard<'_, ()> {
+        self.shard(hash).lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn put(&self, hash: u64, entry: Entry) {
         let _alone = self.alone(hash);
         let replaces = self.cache.contains_key(&hash);
+        self.front.put(hash, &entry);
         self.cache.insert(hash, entry);
         if !replaces {
             self.put_in.fetch_add(1, Ordering::Relaxed);
         }
     }
 
+    /// Puts what mini-moka holds into the table in front, unless somebody is putting or taking there: what is in front is never older than
+    /// what is behind.
+    fn bring_forward(&self, hash: u64) {
+        if let Ok(_alone) = self.shard(hash).try_lock()
+            && let Some(entry) = self.cache.get(&hash)
+        {
+            self.front.put(hash, &entry);
+        }
+    }
+
     fn take(&self, hash: u64) {
         let _alone = self.alone(hash);
+        self.front.clear(hash);
         if self.cache.contains_key(&hash) {
             self.cache.invalidate(&hash);
             self.taken_out.fetch_add(1, Ordering::Relaxed);
@@ -198,8 +219,21 @@ impl CacheLayer for Memory {
     }
 
     fn peek(&self, key: Lookup<'_>) -> Peek {
-        match self.cache.get(&key.hash()) {
-            Some(entry) if entry.is_for(key) => Peek::Hit(entry),
+        let hash = key.hash();
+        if let Some(entry) = self.front.get(hash)
+            && entry.is_for(key)
+        {
+            if fastrand::u8(..) < TOLD_OF_256 {
+                // What it does not hear of it would evict.
+                drop(self.cache.get(&hash));
+            }
+            return Peek::Hit(entry);
+        }
+        match self.cache.get(&hash) {
+            Some(entry) if entry.is_for(key) => {
+                self.bring_forward(hash);
+                Peek::Hit(entry)
+            }
             _ => Peek::Miss,
         }
     }
