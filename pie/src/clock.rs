@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Tells the time: a steady count for deadlines in this process, and the time of day for those other processes read.
 ///
@@ -12,21 +12,37 @@ pub(crate) struct Clock(Source);
 
 #[derive(Debug, Clone)]
 enum Source {
-    System(Instant),
+    /// When the count began, in milliseconds of [`monotonic`].
+    System(u64),
     Manual(Arc<AtomicU64>),
 }
 
 impl Default for Clock {
     fn default() -> Self {
-        Self(Source::System(Instant::now()))
+        Self(Source::System(monotonic()))
     }
+}
+
+/// Milliseconds that only ever grow, from anywhere.
+///
+/// On Linux the time of the last tick of the kernel, 1 to 10 milliseconds ago, which is read in a few nanoseconds: every hit asks for it.
+#[cfg(target_os = "linux")]
+fn monotonic() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
+    now.tv_sec.unsigned_abs().saturating_mul(1_000).saturating_add(now.tv_nsec.unsigned_abs() / 1_000_000)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn monotonic() -> u64 {
+    static BEGUN: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    millis(BEGUN.get_or_init(std::time::Instant::now).elapsed())
 }
 
 impl Clock {
     /// Milliseconds that only ever grow, unrelated to the time of day.
     pub(crate) fn steady(&self) -> u64 {
         match &self.0 {
-            Source::System(start) => millis(start.elapsed()),
+            Source::System(start) => monotonic().saturating_sub(*start),
             Source::Manual(now) => now.load(Ordering::SeqCst),
         }
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use super::groups::GroupId;
 use super::key::{Key, Lookup};
@@ -54,7 +55,8 @@ pub struct Entry(Arc<Inner>);
 
 /// What an entry refers to; for references that do not keep it.
 pub(crate) struct Inner {
-    full: Box<[u8]>,
+    /// The bytes of the key, beside what else a hit looks at.
+    full: SmallVec<[u8; 40]>,
     /// The name of the key itself.
     name: StampName,
     group: &'static GroupId,
@@ -91,10 +93,10 @@ impl Entry {
         times: Times,
         snapshot: Snapshot,
     ) -> Self {
-        let full: Box<[u8]> = key.lookup().bytes().into();
+        let full: SmallVec<[u8; 40]> = key.lookup().bytes().into();
         let weight = size_of::<Inner>()
             + Self::OVERHEAD
-            + full.len()
+            + if full.spilled() { full.len() } else { 0 }
             + name.as_str().len()
             + snapshot.heap_bytes()
             + encoded.as_ref().map_or(0, Bytes::len)

@@ -296,3 +296,105 @@ impl CacheLayer for Memory {
         self.config.check()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+    use crate::cache::entry::Times;
+    use crate::cache::groups::MANUAL;
+    use crate::cache::manual;
+    use crate::cache::stamps::{Snapshot, StampName};
+
+    /// A key whose hash is well spread.
+    fn key(number: u64) -> Key {
+        let full = number.to_le_bytes();
+        Key::new(&full, crate::model::fingerprint::mix(7, number), "", &format!("k:{number}"), "")
+    }
+
+    fn entry(key: &Key, loaded_at: u64) -> Entry {
+        let times = Times { loaded_at, deadline: u64::MAX, keep_until: u64::MAX };
+        let payload = manual::payload(bytes::Bytes::from_static(b"1"), Arc::from([]));
+        let name = StampName::new("", key.logical());
+        Entry::new((key, &name, &MANUAL), payload, &manual::CODEC, None, times, Snapshot::default())
+    }
+
+    fn peek(memory: &Memory, key: &Key) -> Option<u64> {
+        match memory.peek(key.lookup()) {
+            Peek::Hit(entry) => Some(entry.loaded_at()),
+            Peek::Miss | Peek::Ask => None,
+        }
+    }
+
+    #[test]
+    fn what_is_evicted_is_not_found_in_front_either() {
+        let memory = Memory::max_bytes(256 << 10);
+        let keys: Vec<Key> = (0..5_000).map(key).collect();
+        for key in &keys {
+            memory.put(key.lookup().hash(), entry(key, 1));
+            peek(&memory, key);
+        }
+        let held = memory.usage().entries.unwrap_or_default();
+        let found = keys.iter().filter(|key| peek(&memory, key).is_some()).count() as u64;
+        assert!(held < 1_000, "there is room for few: {held}");
+        assert_eq!(found, held);
+    }
+
+    #[test]
+    fn what_is_taken_out_is_not_found_also_while_somebody_holds_it() {
+        let memory = Memory::default();
+        let one = key(1);
+        memory.put(one.lookup().hash(), entry(&one, 1));
+        let Peek::Hit(held) = memory.peek(one.lookup()) else { panic!("it is there") };
+        memory.take(one.lookup().hash());
+        assert_eq!(peek(&memory, &one), None);
+        memory.put(one.lookup().hash(), entry(&one, 2));
+        assert_eq!((peek(&memory, &one), held.loaded_at()), (Some(2), 1));
+    }
+
+    #[test]
+    fn keys_of_one_place_are_both_found() {
+        let memory = Memory::max_bytes(1 << 20);
+        // The table has as many places as 21 bits tell apart at most.
+        let keys =
+            [1_u64, 1 | 1 << 40].map(|hash| Key::new(&hash.to_le_bytes(), hash, "", &hash.to_string(), ""));
+        for (at, key) in (1..).zip(&keys) {
+            memory.put(key.lookup().hash(), entry(key, at));
+        }
+        for _ in 0..3 {
+            assert_eq!(keys.each_ref().map(|key| peek(&memory, key)), [Some(1), Some(2)]);
+        }
+    }
+
+    #[test]
+    fn whoever_asks_after_a_put_never_finds_what_was_there_before() {
+        // Few places, so that what is behind comes forward all the time.
+        let memory = Memory::max_bytes(1 << 20);
+        let (keys, done) = ((0..600).map(key).collect::<Vec<_>>(), AtomicBool::new(false));
+        let newest: Vec<AtomicU64> = keys.iter().map(|_| AtomicU64::new(0)).collect();
+        std::thread::scope(|scope| {
+            for reader in 0..3 {
+                let (memory, keys, newest, done) = (&memory, &keys, &newest, &done);
+                scope.spawn(move || {
+                    let mut at = reader;
+                    while !done.load(Ordering::Relaxed) {
+                        at = (at * 31 + 7) % keys.len();
+                        let before = newest[at].load(Ordering::SeqCst);
+                        if let Some(found) = peek(memory, &keys[at]) {
+                            assert!(found >= before, "{found} after {before}");
+                        }
+                    }
+                });
+            }
+            for round in 1..300 {
+                for (at, key) in keys.iter().enumerate() {
+                    memory.put(key.lookup().hash(), entry(key, round));
+                    newest[at].store(round, Ordering::SeqCst);
+                }
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+    }
+}
