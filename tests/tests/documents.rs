@@ -384,8 +384,8 @@ async fn an_object_id_is_a_value_in_every_database() -> pie::Result<()> {
     for _ in 0..2 {
         assert_eq!(Token::find_by_id(&engine, one).required().await?, first);
         assert_eq!(Token::find_by_next(&engine, one).required().await?, second);
-        assert_eq!(Token::list_by_owner(&engine, Some(one)).await?[..], [second.clone()]);
-        assert_eq!(Token::list_by_owner(&engine, None).await?[..], [first.clone()]);
+        assert_eq!(Token::list_by_owner(&engine, Some(one)).await?[..], *std::slice::from_ref(&second));
+        assert_eq!(Token::list_by_owner(&engine, None).await?[..], *std::slice::from_ref(&first));
         assert_eq!(
             Token::query(&engine).filter(Token::ID.gt(one)).order_by(Token::ID.desc()).await?.len(),
             1
