@@ -38,6 +38,11 @@ public class Server {
         @Override
         public Document handleCommand(Channel channel, String database, String command, Document query) {
             Document failure = failure(channel, command, query);
+            if (failure != null && failure.containsKey("writeConcernError")) {
+                Document done = super.handleCommand(channel, database, command, query);
+                done.put("writeConcernError", failure.get("writeConcernError"));
+                return done;
+            }
             if (failure != null) {
                 return failure;
             }
@@ -117,6 +122,9 @@ public class Server {
             mode.put("times", left - 1);
             if (Boolean.TRUE.equals(data.get("closeConnection"))) {
                 channel.close();
+            }
+            if (data.containsKey("writeConcernError")) {
+                return new Document("writeConcernError", data.get("writeConcernError"));
             }
             int code = ((Number) data.getOrDefault("errorCode", 8)).intValue();
             endAfterError(channel, query);

@@ -189,6 +189,23 @@ async fn errors(client: &mongodb::Client, engine: &Engine) -> pie::Result<()> {
         assert!(engine.cache().stats().loads > loads, "what it touched was ended");
     }
 
+    // Done, and not confirmed: the same.
+    let unconfirmed =
+        || doc! { "writeConcernError": { "code": 64, "codeName": "WriteConcernTimeout", "errmsg": "tiger" } };
+    fail(client, "findAndModify", 1, unconfirmed()).await;
+    let error = User::update_by_id(engine, 1).status("x").await.expect_err("not confirmed");
+    assert_eq!(error.kind(), ErrorKind::Connection, "{error:?}");
+    secret(&error);
+    assert_eq!(seen(engine).await, (vec!["bob".into()], 1, Some("x".into())));
+    User::update_by_id(engine, 1).status("old").await?;
+    assert_eq!(User::list_by_status(engine, "y").await?.len(), 0);
+    fail(client, "insert", 1, unconfirmed()).await;
+    let error = User::insert(engine, user("joe", "y")).await.expect_err("not confirmed");
+    assert_eq!(error.kind(), ErrorKind::Connection, "{error:?}");
+    assert_eq!(User::list_by_status(engine, "y").await?.len(), 1);
+    assert!(User::query(engine).filter(User::EMAIL.eq("joe")).delete().await? == 1);
+    assert_eq!(seen(engine).await, before());
+
     // The kinds of other errors.
     for (code, kind) in [
         (50, ErrorKind::Timeout),

@@ -56,6 +56,7 @@ struct Inner {
     database: ::mongodb::Database,
     /// The driver waits for a connection as long as it takes; this, as long as was asked for.
     connections: Arc<Semaphore>,
+    max_connections: u32,
     acquire_timeout: Duration,
     statement_timeout: Option<Duration>,
     slow_statement: Duration,
@@ -99,7 +100,7 @@ impl MongoDb {
         settings.app_name.get_or_insert_with(|| "pie".to_owned());
         // One more, for what the driver asks by itself.
         settings.max_pool_size = Some(options.max_connections.max(1).saturating_add(1));
-        settings.min_pool_size = Some(options.min_connections);
+        settings.min_pool_size = Some(options.min_connections.min(options.max_connections.max(1)));
         settings.max_idle_time = options.idle_timeout;
         settings.connect_timeout = Some(timeout);
         settings.server_selection_timeout = Some(timeout);
@@ -119,11 +120,14 @@ impl MongoDb {
     async fn new(database: ::mongodb::Database, options: DatabaseOptions, owned: bool) -> Result<Self> {
         check_settings(&database)?;
         let server = ask_server(&database, options.acquire_timeout).await?;
+        // No semaphore has more permits than that, on any machine.
+        let max_connections = options.max_connections.clamp(1, u32::MAX >> 4);
         Ok(Self(Arc::new(Inner {
             database,
             connections: Arc::new(Semaphore::new(
-                usize::try_from(options.max_connections.max(1)).unwrap_or(Semaphore::MAX_PERMITS),
+                usize::try_from(max_connections).unwrap_or(Semaphore::MAX_PERMITS),
             )),
+            max_connections,
             acquire_timeout: options.acquire_timeout,
             statement_timeout: options.statement_timeout,
             slow_statement: options.slow_statement,
@@ -432,12 +436,12 @@ impl Database for MongoDb {
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             // Waits for those that are under way.
-            let all = u32::try_from(self.0.connections.available_permits()).unwrap_or(u32::MAX);
-            drop(self.0.connections.acquire_many(all).await);
+            let all = self.0.connections.acquire_many(self.0.max_connections);
+            drop(task::timeout(self.0.acquire_timeout, all).await);
             self.0.connections.close();
             if self.0.owned {
                 let client = self.0.database.client().clone();
-                task::spawn(async move { client.shutdown().await }).await;
+                task::spawn(async move { client.shutdown().immediate(true).await }).await;
             }
         })
     }

@@ -19,14 +19,9 @@ pub(super) fn failure(error: &DriverError, schema: Option<&'static Schema>) -> E
     let code = match &*error.kind {
         Driver::Command(refused) => Some((refused.code, &refused.message)),
         Driver::Write(WriteFailure::WriteError(refused)) => Some((refused.code, &refused.message)),
-        Driver::Write(WriteFailure::WriteConcernError(refused)) => Some((refused.code, &refused.message)),
-        Driver::InsertMany(refused) => match (&refused.write_errors, &refused.write_concern_error) {
-            (Some(errors), _) if !errors.is_empty() => {
-                errors.first().map(|refused| (refused.code, &refused.message))
-            }
-            (_, Some(refused)) => Some((refused.code, &refused.message)),
-            _ => None,
-        },
+        Driver::InsertMany(refused) => {
+            refused.write_errors.iter().flatten().next().map(|refused| (refused.code, &refused.message))
+        }
         _ => None,
     };
     if let Some((code, message)) = code {
@@ -38,6 +33,10 @@ pub(super) fn failure(error: &DriverError, schema: Option<&'static Schema>) -> E
             let message = "the MongoDB server cannot be reached, or went away";
             return Error::new(ErrorKind::Connection, message)
                 .with_source(std::io::Error::from(source.kind()));
+        }
+        // Done by one server, and it may be taken back: nobody knows.
+        Driver::Write(WriteFailure::WriteConcernError(_)) | Driver::InsertMany(_) => {
+            (ErrorKind::Connection, "the write was not confirmed by as many servers as were asked for")
         }
         Driver::Authentication { .. } => (ErrorKind::Connection, "MongoDB refused the credentials"),
         Driver::ServerSelection { .. } | Driver::DnsResolve { .. } => {
