@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mini_moka::sync::Cache;
@@ -90,7 +90,7 @@ impl MemoryConfig {
 
 const SHARDS: usize = 64;
 
-/// How many of 256 hits in front mini-moka is told of, so that it knows what is used.
+/// How many of 256 hits in front mini-moka is told of while there is room; of all of them when it has to choose what stays.
 const TOLD_OF_256: u8 = 16;
 
 /// The memory layer: entries in this process, up to a number of bytes.
@@ -106,6 +106,8 @@ const TOLD_OF_256: u8 = 16;
 pub struct Memory {
     cache: Cache<u64, Entry, AsIs>,
     front: Front,
+    /// Whether three quarters of the budget are used.
+    fills: AtomicBool,
     config: MemoryConfig,
     /// mini-moka tells nobody what it evicts. What it holds is what was put in, less what was taken out, less that: so who
     /// puts in and takes out counts, one at a time for each key.
@@ -144,6 +146,7 @@ impl Memory {
         Self {
             cache,
             front: Front::for_bytes(config.max_bytes),
+            fills: AtomicBool::new(false),
             config,
             puts: std::array::from_fn(|_| Mutex::new(())),
             put_in: AtomicU64::new(0),
@@ -165,6 +168,10 @@ impl Memory {
         let replaces = self.cache.contains_key(&hash);
         self.front.put(hash, &entry);
         self.cache.insert(hash, entry);
+        let fills = self.cache.weighted_size() >= self.config.max_bytes / 4 * 3;
+        if fills != self.fills.load(Ordering::Relaxed) {
+            self.fills.store(fills, Ordering::Relaxed);
+        }
         if !replaces {
             self.put_in.fetch_add(1, Ordering::Relaxed);
         }
@@ -223,7 +230,7 @@ impl CacheLayer for Memory {
         if let Some(entry) = self.front.get(hash)
             && entry.is_for(key)
         {
-            if fastrand::u8(..) < TOLD_OF_256 {
+            if self.fills.load(Ordering::Relaxed) || fastrand::u8(..) < TOLD_OF_256 {
                 // What it does not hear of it would evict.
                 drop(self.cache.get(&hash));
             }
@@ -300,7 +307,6 @@ impl CacheLayer for Memory {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::sync::atomic::AtomicBool;
 
     use super::*;
     use crate::cache::entry::Times;
