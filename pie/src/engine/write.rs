@@ -202,9 +202,9 @@ pub(super) fn surely_refused(error: &Error) -> bool {
     )
 }
 
-/// Whether an error leaves open what the database did.
+/// Whether an error leaves open what the database did. Of an answer that cannot be read, the write is done.
 fn outcome_unknown(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Connection | ErrorKind::Interrupted)
+    matches!(error.kind(), ErrorKind::Connection | ErrorKind::Interrupted | ErrorKind::Decode)
 }
 
 /// Runs a write in a session that is a transaction where one is needed.
