@@ -559,8 +559,14 @@ impl Engine {
 
     /// The policy of a call whose own settings are these.
     pub(crate) fn policy_of(&self, options: &Options, policy: &Policy) -> Effective {
-        let switched_on = self.core.chain.is_enabled();
-        Effective::of(options, policy, (&self.core.config, switched_on), &self.core.defaults)
+        let mut said = self.policy_said(options, policy);
+        said.enabled = said.enabled && self.core.chain.is_enabled();
+        said
+    }
+
+    /// The same, whether the cache is switched on or not.
+    pub(crate) fn policy_said(&self, options: &Options, policy: &Policy) -> Effective {
+        Effective::of(options, policy, &self.core.config, &self.core.defaults)
     }
 
     pub(crate) fn scope(&self) -> &str {

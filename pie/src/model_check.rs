@@ -321,27 +321,28 @@ impl Engine {
         let (item, rules) = (self.item(way), rules(way));
         let mut loader = Load { world: Arc::clone(&self.world), fails };
         let peeked = match way {
-            Way::Plain | Way::Locked => self.chain.peek(item.key.lookup(), &rules, item.group),
+            Way::Plain | Way::Locked => {
+                let group = self.chain.groups.of(item.group);
+                self.chain.peek(item.key.lookup(), &rules, group, |seen| Arc::clone(seen.value))
+            }
             Way::PastMemory | Way::Refresh => Peeked::Miss,
         };
         let found = match peeked {
-            Peeked::Hit(found) => Some(Got::Found(found)),
-            Peeked::Aging(found) => {
+            Peeked::Hit(value) => Some(value),
+            Peeked::Aging(value) => {
                 let again = Box::new(Load { world: Arc::clone(&self.world), fails });
                 self.chain.refresh_later(Arc::clone(&item), rules, again);
-                Some(Got::Found(found))
+                Some(value)
             }
             Peeked::Miss => match self.chain.get(&[item], &rules, &mut loader).await {
-                Ok(mut all) => all.pop(),
+                Ok(mut all) => all.pop().map(|got| match got {
+                    Got::Found(found) => Arc::clone(found.entry.value()),
+                    Got::Loaded(payload) => payload.value,
+                }),
                 Err(_) => return,
             },
         };
-        let version = match found {
-            Some(Got::Found(found)) => found.entry.value().downcast_ref::<u64>().copied(),
-            Some(Got::Loaded(payload)) => payload.value.downcast_ref::<u64>().copied(),
-            None => None,
-        };
-        let version = version.unwrap_or(0);
+        let version = found.and_then(|value| value.downcast_ref::<u64>().copied()).unwrap_or(0);
         let mut world = lock(&self.world);
         if version < floor {
             world.violation =

@@ -5,13 +5,14 @@
 
 pub(crate) mod canonical;
 pub(crate) mod depends;
+pub(crate) mod few;
 pub mod filter;
 pub(crate) mod text;
 
 use std::fmt;
 use std::marker::PhantomData;
 
-use smallvec::SmallVec;
+pub use few::Few;
 
 use crate::model::{Datum, Index, Model, Schema};
 use filter::{Comparison, Condition};
@@ -86,7 +87,7 @@ pub struct ReadPlan {
     /// Which rows; `None` for all.
     pub filter: Option<Condition>,
     /// In which order, for [`Ask::Rows`].
-    pub order: SmallVec<[Order; 2]>,
+    pub order: Few<Order>,
     /// How many rows at most, for [`Ask::Rows`].
     pub limit: Option<u64>,
     /// How many rows to leave out first, for [`Ask::Rows`].
@@ -98,7 +99,7 @@ pub struct ReadPlan {
 
 impl ReadPlan {
     pub(crate) fn rows(schema: &'static Schema, filter: Option<Condition>) -> Self {
-        let (order, limit, offset) = (SmallVec::new(), None, None);
+        let (order, limit, offset) = (Few::None, None, None);
         Self { schema, ask: Ask::Rows, filter, order, limit, offset, for_update: false }
     }
 }

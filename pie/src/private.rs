@@ -54,33 +54,38 @@ use crate::query::spec::From as Place;
 pub type WriteFuture<'a, T> = crate::cache::BoxFuture<'a, crate::error::Result<T>>;
 
 /// The arguments of a finder, on the stack.
-pub type Args<'a> = smallvec::SmallVec<[Datum<'a>; 2]>;
+pub type Args<'a> = crate::plan::Few<Datum<'a>>;
 
 /// One argument.
 #[must_use]
+#[inline]
 pub fn arg<'a, T>(value: impl Arg<'a, T>) -> Datum<'a> {
     value.into_datum()
 }
 
 /// Several arguments.
 #[must_use]
+#[inline]
 pub fn args<'a, const N: usize>(values: [Datum<'a>; N]) -> Args<'a> {
-    values.into_iter().collect()
+    values.into()
 }
 
 /// The row with these values in the columns of the id or of a unique constraint.
+#[inline]
 pub fn find<'a, M: Model>(on: &'a impl Handle, index: &'static Index, args: Args<'a>) -> Query<'a, M, First> {
     Query::new(on.target(), Place::Row(index), args)
 }
 
 /// The rows with these values in the columns of an index.
+#[inline]
 pub fn list<'a, M: Model>(on: &'a impl Handle, index: &'static Index, args: Args<'a>) -> Query<'a, M, Rows> {
     Query::new(on.target(), Place::List(index), args)
 }
 
 /// Any rows.
+#[inline]
 pub fn query<M: Model>(on: &impl Handle) -> Query<'_, M, Rows> {
-    Query::new(on.target(), Place::Any, Args::new())
+    Query::new(on.target(), Place::Any, Args::None)
 }
 
 /// The rows of these ids.

@@ -6,61 +6,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pie::prelude::*;
-use pie::{CacheConfig, Memory, RedisConfig};
-use pie_benches::{Pair, each};
-use serde::{Deserialize, Serialize};
+use pie::{CacheConfig, RedisConfig};
+use pie_benches::{Pair, User, each, engine, new_user, users, zipf};
 
 const KEYS: i64 = 10_000;
 const ROUNDS: usize = 7;
 
-#[derive(Debug, Clone, Model, Serialize, Deserialize)]
-#[cached(ttl = "1h", tags("users"))]
-struct User {
-    #[pie(id, auto)]
-    id: i64,
-    #[pie(unique)]
-    email: String,
-    name: String,
-    #[pie(index)]
-    status: String,
-    age: i32,
-    score: f64,
-    active: bool,
-}
-
-fn new(i: i64) -> NewUser {
-    NewUser {
-        email: format!("user{i}@example.org"),
-        name: format!("User Number {i}"),
-        status: if i % 100 == 0 { "rare" } else { "common" }.to_owned(),
-        age: 40,
-        score: 0.5,
-        active: true,
-    }
-}
-
-/// A fixed shuffle of the keys, skewed towards few of them: the square of a uniform draw.
-fn trace(count: usize) -> Vec<i64> {
-    let mut state = 88_172_645_463_325_252_u64;
-    let keys = KEYS.unsigned_abs();
-    (0..count)
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            let uniform = state % keys;
-            i64::try_from(uniform * uniform / keys).unwrap_or(0) + 1
-        })
-        .collect()
-}
-
 type Floor = mini_moka::sync::Cache<String, Arc<User>>;
 
 async fn in_memory() -> pie::Result<(Engine, Floor, Vec<String>)> {
-    let engine =
-        Engine::builder().database("sqlite::memory:").memory(Memory::max_bytes(256 << 20)).build().await?;
-    engine.create_tables::<(User,)>().await?;
-    User::insert_many(&engine, (1..=KEYS).map(new)).await?;
+    let engine = engine(256 << 20).await?;
+    users(&engine, KEYS).await?;
     let floor = mini_moka::sync::Cache::builder()
         .max_capacity(1_000_000)
         .time_to_live(Duration::from_secs(3_600))
@@ -124,7 +80,7 @@ fn block<T>(work: impl Future<Output = T>) -> Option<T> {
 
 async fn hits_in_memory() -> pie::Result<()> {
     let (engine, floor, ready) = in_memory().await?;
-    let trace = trace(500_000);
+    let trace = zipf(10_000, 0.99, 500_000);
     let count = trace.len() as u64;
     pie_pass(&engine, &trace).await?;
     floor_pass(&floor, &ready, &trace);
@@ -188,7 +144,7 @@ async fn hits_in_redis(url: &str) -> Result<(), Box<dyn std::error::Error>> {
         .build()
         .await?;
     engine.create_tables::<(User,)>().await?;
-    User::insert_many(&engine, (1..=count).map(new)).await?;
+    User::insert_many(&engine, (1..=count).map(new_user)).await?;
     let client = redis::Client::open(url)?;
     let mut raw = client.get_multiplexed_async_connection().await?;
     let ready: Vec<String> =

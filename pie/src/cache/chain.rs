@@ -21,7 +21,7 @@ use level::Level;
 pub(crate) use lock::{Locked, Locking};
 
 use super::commits::Commits;
-use super::entry::{Entry, Payload, ValueCodec};
+use super::entry::{AnyValue, Entry, Inner, Payload, ValueCodec};
 use super::flights::Flights;
 use super::groups::{Group, GroupId, Groups};
 use super::inbox::Inbox;
@@ -105,12 +105,24 @@ pub(crate) enum Got {
 }
 
 /// What the first layer said at once.
-pub(crate) enum Peeked {
-    Hit(Found),
+pub(crate) enum Peeked<R> {
+    Hit(R),
     /// Served, and it is up to the caller to have it loaded anew: the entry is claimed for it.
-    Aging(Found),
+    Aging(R),
     /// The first layer does not have it.
     Miss,
+}
+
+/// A value in its layer, looked at where it is.
+#[derive(Debug)]
+pub(crate) struct Seen<'e> {
+    pub(crate) value: &'e AnyValue,
+    pub(crate) empty: bool,
+    pub(crate) source: Source,
+    /// In milliseconds.
+    pub(crate) age: u64,
+    /// Whether it is past its time to live.
+    pub(crate) stale: bool,
 }
 
 /// How many values go to a shared layer in one call.
@@ -291,17 +303,17 @@ impl Chain {
     }
 
     /// Whether nothing that the entry depends on was invalidated since it was loaded, and it is the key's.
-    fn holds(&self, entry: &Entry, key: Lookup<'_>) -> bool {
+    fn holds(&self, entry: &Inner, key: Lookup<'_>) -> bool {
         entry.is_for(key) && self.stamps.holds(entry.snapshot())
     }
 
     /// Whether an entry may be served as it is.
-    fn fresh(entry: &Entry, limits: Limits, now: u64) -> bool {
+    fn fresh(entry: &Inner, limits: Limits, now: u64) -> bool {
         now < entry.deadline() && now.saturating_sub(entry.loaded_at()) < limits.fresh(entry.is_empty())
     }
 
     /// Whether an entry past its time may still be served, `window` milliseconds after it at most.
-    fn stale_within(entry: &Entry, limits: Limits, now: u64, window: u64) -> bool {
+    fn stale_within(entry: &Inner, limits: Limits, now: u64, window: u64) -> bool {
         let age = now.saturating_sub(entry.loaded_at());
         let end = entry.deadline().min(entry.loaded_at().saturating_add(limits.fresh(entry.is_empty())));
         age < limits.last(entry.is_empty()) && now < end.saturating_add(window)
@@ -309,25 +321,25 @@ impl Chain {
 
     /// Whether a value past its time may be served while it is loaded anew.
     pub(crate) fn servable(found: &Found, limits: Limits) -> bool {
-        Self::stale_within(&found.entry, limits, found.now, limits.stale)
+        Self::stale_within(found.entry.inner(), limits, found.now, limits.stale)
     }
 
     /// Whether a value past its time may be served because loading failed; asked when it did.
     pub(crate) fn excusable(&self, found: &Found, item: &Item) -> bool {
         let now = self.clock.steady();
-        Self::stale_within(&found.entry, item.limits, now, item.limits.window())
-            && (self.holds(&found.entry, item.key.lookup()) || mistake!(StaleAcrossBump))
+        Self::stale_within(found.entry.inner(), item.limits, now, item.limits.window())
+            && (self.holds(found.entry.inner(), item.key.lookup()) || mistake!(StaleAcrossBump))
     }
 
     /// Whether a reader with these limits may have an answer that another reader found.
     pub(crate) fn suits(&self, found: &Found, item: &Item) -> bool {
         let now = self.clock.steady();
-        Self::fresh(&found.entry, item.limits, now)
-            || (found.stale && Self::stale_within(&found.entry, item.limits, now, item.limits.window()))
+        Self::fresh(found.entry.inner(), item.limits, now)
+            || (found.stale && Self::stale_within(found.entry.inner(), item.limits, now, item.limits.window()))
     }
 
     /// Whether an entry has passed this part of its time, in thousandths.
-    fn aging(entry: &Entry, ahead: Option<u16>, now: u64) -> bool {
+    fn aging(entry: &Inner, ahead: Option<u16>, now: u64) -> bool {
         ahead.is_some_and(|ahead| {
             let (age, life) =
                 (now.saturating_sub(entry.loaded_at()), entry.deadline().saturating_sub(entry.loaded_at()));
@@ -337,37 +349,64 @@ impl Chain {
 
     /// Whether a found entry has passed the part of its time after which it is loaded anew.
     pub(crate) fn is_aging(found: &Found, rules: &Rules) -> bool {
-        Self::aging(&found.entry, rules.ahead, found.now)
+        Self::aging(found.entry.inner(), rules.ahead, found.now)
     }
 
     /// The hot path: asks the first layer, without waiting and without allocating.
-    pub(crate) fn peek(&self, key: Lookup<'_>, rules: &Rules, group: &'static GroupId) -> Peeked {
+    #[inline]
+    pub(crate) fn peek<R>(
+        &self,
+        key: Lookup<'_>,
+        rules: &Rules,
+        group: &Group,
+        give: impl FnOnce(Seen<'_>) -> R,
+    ) -> Peeked<R> {
         let Some(level) = self.levels().first() else { return Peeked::Miss };
         if rules.skip_memory || !self.trusts_memory() {
             return Peeked::Miss;
         }
-        let Some(Peek::Hit(entry)) = level.at_once("peek", |layer| layer.peek(key)) else {
-            return Peeked::Miss;
+        let judge = |entry: &Inner| self.judge(entry, rules, (level, group), give);
+        let seen = match &level.memory {
+            Some(memory) => memory.see(key, |entry| judge(entry)),
+            None => match level.at_once("peek", |layer| layer.peek(key)) {
+                Some(Peek::Hit(entry)) if entry.is_for(key) => Some(judge(entry.inner())),
+                _ => None,
+            },
         };
+        seen.unwrap_or(Peeked::Miss)
+    }
+
+    /// Whether an entry of the first layer, which is the key's, may be served.
+    #[inline]
+    fn judge<R>(
+        &self,
+        entry: &Inner,
+        rules: &Rules,
+        (level, group): (&Level, &Group),
+        give: impl FnOnce(Seen<'_>) -> R,
+    ) -> Peeked<R> {
         let now = self.clock.steady();
-        let fresh = Self::fresh(&entry, rules.limits, now);
-        if !fresh && !Self::stale_within(&entry, rules.limits, now, rules.limits.stale) {
+        let fresh = Self::fresh(entry, rules.limits, now);
+        if !fresh && !Self::stale_within(entry, rules.limits, now, rules.limits.stale) {
             return Peeked::Miss;
         }
         let forgiven = mistake!(StaleAcrossBump) && !fresh;
-        if !forgiven && !self.holds(&entry, key) {
+        if !forgiven && !self.stamps.holds(entry.snapshot()) {
             return Peeked::Miss;
         }
-        let aging = !fresh || Self::aging(&entry, rules.ahead, now);
+        let aging = !fresh || Self::aging(entry, rules.ahead, now);
         let claimed = aging && entry.claim(now, rules.hold());
-        let group = self.groups.of(group);
-        group.hits.add(1);
-        level.counters.hits.add(1);
+        let before = group.hits_at_once.add_one();
+        if let Some(memory) = &level.memory {
+            memory.tell(entry, before);
+        }
         if !fresh {
             group.stale.add(1);
         }
-        let found = Found { entry, source: level.layer.source(), now, stale: !fresh };
-        if claimed { Peeked::Aging(found) } else { Peeked::Hit(found) }
+        let Payload { value, empty } = entry.payload();
+        let age = now.saturating_sub(entry.loaded_at());
+        let seen = give(Seen { value, empty: *empty, source: level.source, age, stale: !fresh });
+        if claimed { Peeked::Aging(seen) } else { Peeked::Hit(seen) }
     }
 
     /// Takes the local versions that a load beginning now is stored under.

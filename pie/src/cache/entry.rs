@@ -2,8 +2,8 @@
 
 use std::any::Any;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -53,24 +53,87 @@ impl fmt::Debug for ValueCodec {
 #[derive(Clone)]
 pub struct Entry(Arc<Inner>);
 
-/// What an entry refers to; for references that do not keep it.
+/// What an entry refers to: first what a hit looks at, in three lines of the processor's cache, then the rest.
+#[repr(C, align(64))]
 pub(crate) struct Inner {
-    /// The bytes of the key, beside what else a hit looks at.
-    full: SmallVec<[u8; 40]>,
-    /// The name of the key itself.
-    name: StampName,
-    group: &'static GroupId,
-    payload: Payload,
-    codec: &'static ValueCodec,
-    encoded: OnceLock<Option<Bytes>>,
     /// On the steady clock, in milliseconds.
     loaded_at: u64,
     deadline: u64,
+    payload: Payload,
+    /// The bytes of the key, beside what else a hit looks at.
+    full: SmallVec<[u8; 32]>,
+    snapshot: Snapshot,
     keep_until: u64,
     /// Until when nobody else begins to load the value anew, on the steady clock.
     claimed: AtomicU64,
-    snapshot: Snapshot,
+    /// How many stores hold it.
+    held: AtomicU32,
+    /// How many hits a store was told of; it stops at a few.
+    told: AtomicU32,
+    hash: u64,
+    /// The name of the key itself.
+    name: StampName,
+    group: &'static GroupId,
+    codec: &'static ValueCodec,
+    encoded: OnceLock<Option<Bytes>>,
     weight: u32,
+}
+
+impl Inner {
+    pub(crate) fn is_for(&self, key: Lookup<'_>) -> bool {
+        *self.full == *key.full
+    }
+
+    pub(crate) fn deadline(&self) -> u64 {
+        self.deadline
+    }
+
+    pub(crate) fn loaded_at(&self) -> u64 {
+        self.loaded_at
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.payload.empty
+    }
+
+    pub(crate) fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    pub(crate) fn payload(&self) -> &Payload {
+        &self.payload
+    }
+
+    pub(crate) fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// Takes on to load the value anew; `false` where another took it on, less than `hold` milliseconds ago.
+    pub(crate) fn claim(&self, now: u64, hold: u64) -> bool {
+        let claimed = self.claimed.load(Ordering::Relaxed);
+        let until = now.saturating_add(hold.max(1));
+        claimed <= now
+            && self.claimed.compare_exchange(claimed, until, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// Counts a store that begins to hold it.
+    pub(crate) fn hold(&self) {
+        self.held.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Counts a store that lets it go; whether it was the last.
+    pub(crate) fn let_go(&self) -> bool {
+        self.held.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    /// Whether this is one of the first hits that a store is told of, `first` of them. Counts about, not exactly.
+    pub(crate) fn is_new(&self, first: u32) -> bool {
+        let told = self.told.load(Ordering::Relaxed);
+        if told < first {
+            self.told.store(told + 1, Ordering::Relaxed);
+        }
+        told < first
+    }
 }
 
 /// The times of an entry, in milliseconds on the steady clock.
@@ -93,7 +156,7 @@ impl Entry {
         times: Times,
         snapshot: Snapshot,
     ) -> Self {
-        let full: SmallVec<[u8; 40]> = key.lookup().bytes().into();
+        let full: SmallVec<[u8; 32]> = key.lookup().bytes().into();
         let weight = size_of::<Inner>()
             + Self::OVERHEAD
             + if full.spilled() { full.len() } else { 0 }
@@ -107,35 +170,36 @@ impl Entry {
             let _ = cell.set(Some(bytes));
         }
         Self(Arc::new(Inner {
-            full,
-            name: name.clone(),
-            group,
-            payload,
-            codec,
-            encoded: cell,
             loaded_at: times.loaded_at,
             deadline: times.deadline,
+            payload,
+            full,
+            snapshot,
             keep_until: times.keep_until,
             claimed: AtomicU64::new(0),
-            snapshot,
+            held: AtomicU32::new(0),
+            told: AtomicU32::new(0),
+            hash: key.lookup().hash,
+            name: name.clone(),
+            group,
+            codec,
+            encoded: cell,
             weight: u32::try_from(weight).unwrap_or(u32::MAX),
         }))
     }
 
-    /// A reference that does not keep it.
-    pub(crate) fn downgrade(&self) -> Weak<Inner> {
-        Arc::downgrade(&self.0)
+    pub(crate) fn of(inner: &Arc<Inner>) -> Self {
+        Self(Arc::clone(inner))
     }
 
-    /// The entry of such a reference, while somebody keeps it.
-    pub(crate) fn upgrade(reference: &Weak<Inner>) -> Option<Self> {
-        reference.upgrade().map(Self)
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.0
     }
 
     /// Whether this is the entry of that key, compared byte by byte.
     #[must_use]
     pub fn is_for(&self, key: Lookup<'_>) -> bool {
-        *self.0.full == *key.bytes()
+        self.0.is_for(key)
     }
 
     /// Until when it is fresh, in milliseconds on the engine's steady clock.
@@ -163,10 +227,7 @@ impl Entry {
 
     /// Takes on to load the value anew; `false` where another took it on, less than `hold` milliseconds ago.
     pub(crate) fn claim(&self, now: u64, hold: u64) -> bool {
-        let claimed = self.0.claimed.load(Ordering::Relaxed);
-        let until = now.saturating_add(hold.max(1));
-        claimed <= now
-            && self.0.claimed.compare_exchange(claimed, until, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        self.0.claim(now, hold)
     }
 
     /// Whether somebody took on to load the value anew, or failed to a short while ago.

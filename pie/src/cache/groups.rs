@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::latency::{Histogram, Latency};
-use super::stats::{Counter, rate};
+use super::stats::{Counter, Striped, rate};
+use crate::query::spec::Effective;
 
 /// How many groups an engine tells apart; what comes later is counted as one.
 const MOST: usize = 1_024;
@@ -97,7 +98,12 @@ impl GroupId {
 #[derive(Debug)]
 pub(crate) struct Group {
     id: &'static GroupId,
-    pub(crate) hits: Counter,
+    /// What reads have that say nothing of their own about the cache.
+    plain: OnceLock<Effective>,
+    /// Look-ups that the first layer answered at once.
+    pub(crate) hits_at_once: Striped,
+    /// The other look-ups that a layer answered.
+    pub(crate) later_hits: Counter,
     pub(crate) misses: Counter,
     pub(crate) loads: Counter,
     pub(crate) failed_loads: Counter,
@@ -112,7 +118,9 @@ impl Group {
     fn new(id: &'static GroupId) -> Self {
         Self {
             id,
-            hits: Counter::default(),
+            plain: OnceLock::new(),
+            hits_at_once: Striped::default(),
+            later_hits: Counter::default(),
             misses: Counter::default(),
             loads: Counter::default(),
             failed_loads: Counter::default(),
@@ -132,6 +140,17 @@ impl Group {
         self.id.kind
     }
 
+    /// Look-ups that a layer answered.
+    pub(crate) fn hits(&self) -> u64 {
+        self.hits_at_once.get() + self.later_hits.get()
+    }
+
+    /// The policy of reads that say nothing of their own, made once; `None` for a group of several models or functions.
+    /// Whether the cache is switched on is not in it.
+    pub(crate) fn plain(&self, policy: impl FnOnce() -> Effective) -> Option<&Effective> {
+        matches!(self.id.kind, GroupKind::Model | GroupKind::Function).then(|| self.plain.get_or_init(policy))
+    }
+
     /// Counts a load that did not fail.
     pub(crate) fn loaded(&self, time: Duration) {
         self.load_times.record(time);
@@ -140,7 +159,7 @@ impl Group {
     }
 
     pub(crate) fn stats(&self) -> GroupStats {
-        let (hits, misses) = (self.hits.get(), self.misses.get());
+        let (hits, misses) = (self.hits(), self.misses.get());
         GroupStats {
             name: self.id.name,
             kind: self.id.kind,
@@ -248,10 +267,10 @@ mod tests {
         static A: GroupId = GroupId::model("A");
         static B: GroupId = GroupId::model("B");
         let (one, two) = (Groups::default(), Groups::default());
-        one.of(&A).hits.add(2);
-        one.of(&B).hits.add(1);
-        two.of(&A).hits.add(5);
-        assert_eq!((one.of(&A).hits.get(), one.of(&B).hits.get(), two.of(&A).hits.get()), (2, 1, 5));
+        one.of(&A).later_hits.add(2);
+        one.of(&B).hits_at_once.add_one();
+        two.of(&A).later_hits.add(5);
+        assert_eq!((one.of(&A).hits(), one.of(&B).hits(), two.of(&A).hits()), (2, 1, 5));
         assert_eq!((one.all().count(), two.all().count()), (2, 1));
     }
 
@@ -260,7 +279,7 @@ mod tests {
         static LATE: GroupId =
             GroupId { name: "Late", kind: GroupKind::Model, slot: AtomicUsize::new(MOST - 1) };
         let groups = Groups::default();
-        groups.of(&LATE).hits.add(1);
+        groups.of(&LATE).later_hits.add(1);
         let stats = groups.of(&LATE).stats();
         assert_eq!((stats.name, stats.kind, stats.hits), ("others", GroupKind::Other, 1));
     }

@@ -3,6 +3,7 @@
 //! A layer only stores. Tags, patterns, deadlines, jitter, backfill and invalidation are the chain's, above the trait:
 //! an entry that was invalidated may stay in a layer for as long as it likes, it is never served.
 
+use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -134,7 +135,7 @@ impl LayerUsage {
 ///     }
 /// }
 /// ```
-pub trait CacheLayer: fmt::Debug + Send + Sync + 'static {
+pub trait CacheLayer: Any + fmt::Debug + Send + Sync {
     /// The name in statistics and in [`Source`].
     fn name(&self) -> &'static str;
 

@@ -181,7 +181,7 @@ impl Cache {
         let group = self.chain.groups.of(&MANUAL);
         for found in &found {
             let hit = found.as_ref().is_some_and(|found| !found.stale);
-            if hit { group.hits.add(1) } else { group.misses.add(1) }
+            if hit { group.later_hits.add(1) } else { group.misses.add(1) }
         }
         found
     }

@@ -13,6 +13,7 @@ use super::groups::MANUAL;
 use super::key::{Key, Lookup};
 use super::rules::Limits;
 use super::stamps::StampName;
+use crate::plan::text::MemoryKey;
 use crate::codec::{CodecId, Decoder, Encoder};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -164,7 +165,8 @@ pub(crate) fn item(
         let message = format!("{} tags: a value by hand has at most {most}", tags.len());
         return Err(Error::new(ErrorKind::InvalidQuery, message));
     }
-    let mut full = Vec::with_capacity(scope.len() + key.len() + 8);
+    let mut full = Vec::with_capacity(1 + scope.len() + key.len() + 8);
+    full.push(MemoryKey::Manual as u8);
     full.extend_from_slice(scope.as_bytes());
     full.extend_from_slice(key.as_bytes());
     full.extend_from_slice(&FINGERPRINT.to_le_bytes());

@@ -315,7 +315,7 @@ impl Chain {
             let group = self.group(item);
             match &got {
                 Some(Got::Found(found)) => {
-                    group.hits.add(1);
+                    group.later_hits.add(1);
                     group.stale.add(u64::from(found.stale));
                 }
                 Some(Got::Loaded(_)) | None => group.misses.add(1),

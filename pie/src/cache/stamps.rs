@@ -8,7 +8,7 @@
 //! missed, it ends all entries of this process at once.
 
 use std::fmt;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use foldhash::fast::RandomState;
@@ -90,16 +90,18 @@ impl fmt::Debug for StampName {
 }
 
 /// The epoch and the slots an entry depends on, as they were before its load.
+///
+/// Epoch and versions only grow, so that their sum is the same only while each of them is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Snapshot {
-    epoch: u64,
-    slots: SmallVec<[(u32, u64); 6]>,
+    sum: u64,
+    slots: SmallVec<[u32; 6]>,
 }
 
 impl Snapshot {
     /// How many bytes it holds on the heap.
     pub(crate) fn heap_bytes(&self) -> usize {
-        if self.slots.spilled() { self.slots.capacity() * size_of::<(u32, u64)>() } else { 0 }
+        if self.slots.spilled() { self.slots.capacity() * size_of::<u32>() } else { 0 }
     }
 }
 
@@ -128,7 +130,9 @@ impl Stamps {
 
     /// The hash of a key or name, seeded for this engine.
     pub(crate) fn hash(&self, bytes: &[u8]) -> u64 {
-        self.hasher.hash_one(bytes)
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(bytes);
+        hasher.finish()
     }
 
     fn slot(&self, name: &StampName) -> u32 {
@@ -140,24 +144,26 @@ impl Stamps {
         self.slots.get(slot as usize).map_or(0, |version| version.load(Ordering::Acquire))
     }
 
+    /// The epoch and all versions together.
+    #[inline]
+    fn sum(&self, slots: &[u32]) -> u64 {
+        let epoch = self.epoch.load(Ordering::Acquire);
+        slots.iter().fold(epoch, |sum, slot| sum.wrapping_add(self.version(*slot)))
+    }
+
     /// The versions of these names now; to be taken before the load begins.
     pub(crate) fn snapshot<'n>(&self, names: impl IntoIterator<Item = &'n StampName>) -> Snapshot {
-        let epoch = self.epoch.load(Ordering::Acquire);
-        let slots = names
+        let slots: SmallVec<[u32; 6]> = names
             .into_iter()
             .filter(|name| !(mistake!(TagFoldedAway) && name.parts().1.starts_with("t:")))
-            .map(|name| {
-                let slot = self.slot(name);
-                (slot, self.version(slot))
-            })
+            .map(|name| self.slot(name))
             .collect();
-        Snapshot { epoch, slots }
+        Snapshot { sum: self.sum(&slots), slots }
     }
 
     /// Whether nothing in the snapshot was invalidated since.
     pub(crate) fn holds(&self, snapshot: &Snapshot) -> bool {
-        self.epoch.load(Ordering::Acquire) == snapshot.epoch
-            && snapshot.slots.iter().all(|(slot, version)| self.version(*slot) == *version)
+        self.sum(&snapshot.slots) == snapshot.sum
     }
 
     /// Invalidates everything in this process.

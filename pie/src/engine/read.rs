@@ -7,7 +7,7 @@ use tracing::Instrument;
 
 use super::Engine;
 use crate::cache::BoxFuture;
-use crate::cache::chain::{Found, Got, Item, Peeked};
+use crate::cache::chain::{Found, Got, Item, Peeked, Seen};
 use crate::cache::entry::Payload;
 use crate::cache::key::{Key, Lookup};
 use crate::cache::read::Loader;
@@ -21,7 +21,7 @@ use crate::query::Source;
 use crate::query::Target;
 use crate::query::read::{Slow, check_page};
 use crate::query::shape::{Answer, Fetch, Loaded, ShapeTable};
-use crate::query::spec::{Args, Effective, From, KeyText, Options, Spec};
+use crate::query::spec::{Args, Effective, From, Options, Spec};
 
 /// How far a query's future has come.
 #[allow(
@@ -30,7 +30,7 @@ use crate::query::spec::{Args, Effective, From, KeyText, Options, Spec};
 )]
 pub(crate) enum Step<'a> {
     /// Not polled yet.
-    Start { on: Target<'a>, spec: Spec<'a>, page: (u64, u64) },
+    Start { on: Target<'a>, spec: Spec<'a> },
     /// Not in memory: going on in a box.
     Slow(Slow<'a>),
     /// Between two states, and after the answer.
@@ -43,48 +43,45 @@ impl Step<'_> {
         context: &mut Context<'_>,
         table: &'static ShapeTable,
     ) -> Poll<Result<Answer>> {
-        if let Step::Start { on, spec, page } = self
-            && let Err(error) = check(*on, *page, table)
+        if let Step::Start { on, spec } = self
+            && let Err(error) = check(*on, spec, table)
         {
             let error = error.with_query(spec.name(table));
             *self = Step::Done;
             return Poll::Ready(Err(error));
         }
         let mut aging = None;
-        if let Step::Start { on: Target::Engine(engine), spec, .. } = self {
-            let policy = engine.policy(&spec.options, spec.schema);
-            if policy.enabled && !spec.options.refresh {
-                let key = spec.key(table, engine.inner_scope());
-                match engine.chain().peek(engine.lookup(&key), &policy.rules, (spec.schema.group)()) {
-                    Peeked::Hit(found) => {
-                        *self = Step::Done;
-                        return Poll::Ready(Ok(answer(&found)));
-                    }
-                    Peeked::Aging(found) => aging = Some(found),
-                    Peeked::Miss => {}
+        if let Step::Start { on: Target::Engine(engine), spec } = self {
+            match engine.peek(spec, table) {
+                Peeked::Hit(answer) => {
+                    *self = Step::Done;
+                    return Poll::Ready(Ok(answer));
                 }
+                Peeked::Aging(answer) => aging = Some(answer),
+                Peeked::Miss => {}
             }
         }
         self.go_on(context, table, aging)
     }
 
+    #[cold]
     fn go_on(
         &mut self,
         context: &mut Context<'_>,
         table: &'static ShapeTable,
-        aging: Option<Found>,
+        aging: Option<Answer>,
     ) -> Poll<Result<Answer>> {
         if matches!(self, Step::Start { .. })
-            && let Step::Start { on, spec, page } = std::mem::replace(self, Step::Done)
+            && let Step::Start { on, spec } = std::mem::replace(self, Step::Done)
         {
-            if let (Some(found), Target::Engine(engine)) = (aging, on) {
+            if let (Some(answer), Target::Engine(engine)) = (aging, on) {
                 // Served at once, and loaded anew in a task of its own.
-                return Poll::Ready(engine.renew(spec, page, table).map(|()| answer(&found)));
+                return Poll::Ready(engine.renew(spec, table).map(|()| answer));
             }
             *self = Step::Slow(Box::pin(async move {
                 let (name, model) = (spec.name(table), spec.schema.model);
                 let span = tracing::debug_span!("pie.read", model, query = &*name);
-                read(on, spec, page, table).instrument(span).await.map_err(|error| error.with_query(name))
+                read(on, spec, table).instrument(span).await.map_err(|error| error.with_query(name))
             }));
         }
         match self {
@@ -102,18 +99,24 @@ impl Step<'_> {
 }
 
 /// What no read may do, whoever would answer it.
-fn check(on: Target<'_>, page: (u64, u64), table: &'static ShapeTable) -> Result<()> {
+fn check(on: Target<'_>, spec: &Spec<'_>, table: &'static ShapeTable) -> Result<()> {
     on.engine().check_open()?;
-    if table.fetch == Fetch::Page { check_page(page) } else { Ok(()) }
+    if table.fetch == Fetch::Page { check_page(spec.rest().page) } else { Ok(()) }
 }
 
 fn answer(found: &Found) -> Answer {
     let age = found.now.saturating_sub(found.entry.loaded_at());
-    Answer { value: Arc::clone(found.entry.value()), source: found.source, age, stale: found.stale }
+    let Payload { value, empty } = found.entry.inner().payload().clone();
+    Answer { value, empty, source: found.source, age, stale: found.stale }
+}
+
+fn seen(seen: Seen<'_>) -> Answer {
+    let Seen { value, empty, source, age, stale } = seen;
+    Answer { value: Arc::clone(value), empty, source, age, stale }
 }
 
 fn fresh(payload: Payload) -> Answer {
-    Answer { value: payload.value, source: Source::Database, age: 0, stale: false }
+    Answer { value: payload.value, empty: payload.empty, source: Source::Database, age: 0, stale: false }
 }
 
 fn got(got: Got) -> Answer {
@@ -127,7 +130,6 @@ fn got(got: Got) -> Answer {
 struct LoadOne<'a> {
     engine: Engine,
     spec: Spec<'a>,
-    page: (u64, u64),
     table: &'static ShapeTable,
 }
 
@@ -135,14 +137,14 @@ impl Loader for LoadOne<'_> {
     fn load<'s>(&'s mut self, _wanted: &'s [usize]) -> BoxFuture<'s, Result<Vec<Payload>>> {
         Box::pin(async move {
             let mut session = self.engine.database().session();
-            let load = load(&mut *session, &self.spec, self.page, self.table);
+            let load = load(&mut *session, &self.spec, self.table);
             Ok(vec![self.engine.in_turn(self.spec.schema, load).await?])
         })
     }
 
     fn detached(&self, _wanted: &[usize]) -> Option<Box<dyn Loader>> {
         let spec = self.spec.clone().into_owned();
-        Some(Box::new(LoadOne { engine: self.engine.clone(), spec, page: self.page, table: self.table }))
+        Some(Box::new(LoadOne { engine: self.engine.clone(), spec, table: self.table }))
     }
 }
 
@@ -176,15 +178,14 @@ impl Loader for LoadMany<'_> {
 async fn read(
     on: Target<'_>,
     spec: Spec<'_>,
-    page: (u64, u64),
     table: &'static ShapeTable,
 ) -> Result<Answer> {
     match on {
         Target::Tx(tx) => {
             let mut session = tx.session().await?;
-            load(&mut *session, &spec, page, table).await.map(fresh)
+            load(&mut *session, &spec, table).await.map(fresh)
         }
-        Target::Engine(engine) => engine.read(spec, page, table).await,
+        Target::Engine(engine) => engine.read(spec, table).await,
     }
 }
 
@@ -192,7 +193,6 @@ async fn read(
 async fn load(
     session: &mut (dyn Session + '_),
     spec: &Spec<'_>,
-    page: (u64, u64),
     table: &'static ShapeTable,
 ) -> Result<Payload> {
     let (plan, total) = spec.plans(table.fetch, spec.condition());
@@ -201,12 +201,12 @@ async fn load(
         Some(plan) => crate::query::shape::number(&session.read(&plan).await?)?,
         None => 0,
     };
-    (table.build)(Loaded { rows, total, page })
+    (table.build)(Loaded { rows, total, page: spec.rest().page })
 }
 
 impl Engine {
-    pub(crate) fn lookup<'k>(&self, key: &'k KeyText) -> Lookup<'k> {
-        Lookup { full: &key.full, hash: self.chain().stamps.hash(&key.full) }
+    fn lookup<'k>(&self, full: &'k Text) -> Lookup<'k> {
+        Lookup { full, hash: self.chain().stamps.hash(full) }
     }
 
     /// Everything the chain needs to know of one read.
@@ -214,16 +214,17 @@ impl Engine {
         &self,
         spec: &Spec<'_>,
         condition: Option<&Condition>,
-        key: &KeyText,
         table: &'static ShapeTable,
         policy: Effective,
     ) -> Result<Item> {
+        let key = spec.key(table, self.inner_scope());
         let logical = key.logical();
         let namespaces = self.namespaces();
         let names = spec.names(&logical, condition, namespaces.len())?;
         let mut stamps = self.stamps(&names);
         stamps.extend(namespaces);
-        let lookup = self.lookup(key);
+        let full = spec.memory_key(table, self.inner_scope());
+        let lookup = self.lookup(&full);
         Ok(Item {
             key: Key::new(lookup.full, lookup.hash, self.scope(), &logical, &key.suffix()),
             names: stamps,
@@ -233,14 +234,38 @@ impl Engine {
         })
     }
 
-    async fn read(&self, spec: Spec<'_>, page: (u64, u64), table: &'static ShapeTable) -> Result<Answer> {
+    /// The answer that the first layer has at once.
+    fn peek(&self, spec: &Spec<'_>, table: &'static ShapeTable) -> Peeked<Answer> {
+        let chain = self.chain();
+        let group = chain.groups.of((spec.schema.group)());
+        let own;
+        let plain = if spec.options.are_plain() {
+            group.plain(|| self.policy_said(&Options::default(), &spec.schema.policy))
+        } else {
+            None
+        };
+        let policy = match plain {
+            Some(plain) => plain,
+            None => {
+                own = self.policy_said(&spec.options, &spec.schema.policy);
+                &own
+            }
+        };
+        if !policy.enabled || !chain.is_enabled() || spec.options.refresh {
+            return Peeked::Miss;
+        }
+        let key = spec.memory_key(table, self.inner_scope());
+        chain.peek(self.lookup(&key), &policy.rules, group, seen)
+    }
+
+    async fn read(&self, spec: Spec<'_>, table: &'static ShapeTable) -> Result<Answer> {
         let policy = self.policy(&spec.options, spec.schema);
         if !policy.enabled {
             let mut session = self.database().session();
-            return load(&mut *session, &spec, page, table).await.map(fresh);
+            return load(&mut *session, &spec, table).await.map(fresh);
         }
         let items = [self.item_of(&spec, table, policy)?];
-        let mut loader = LoadOne { engine: self.clone(), spec, page, table };
+        let mut loader = LoadOne { engine: self.clone(), spec, table };
         let mut all = self.chain().get(&items, &policy.rules, &mut loader).await?;
         match all.pop() {
             Some(one) => Ok(got(one)),
@@ -249,15 +274,14 @@ impl Engine {
     }
 
     fn item_of(&self, spec: &Spec<'_>, table: &'static ShapeTable, policy: Effective) -> Result<Arc<Item>> {
-        let key = spec.key(table, self.inner_scope());
-        self.item(spec, spec.condition().as_ref(), &key, table, policy).map(Arc::new)
+        self.item(spec, spec.condition().as_ref(), table, policy).map(Arc::new)
     }
 
     /// Has a value loaded anew in the background.
-    fn renew(&self, spec: Spec<'_>, page: (u64, u64), table: &'static ShapeTable) -> Result<()> {
+    fn renew(&self, spec: Spec<'_>, table: &'static ShapeTable) -> Result<()> {
         let policy = self.policy(&spec.options, spec.schema);
         let item = self.item_of(&spec, table, policy)?;
-        let loader = LoadOne { engine: self.clone(), spec: spec.into_owned(), page, table };
+        let loader = LoadOne { engine: self.clone(), spec: spec.into_owned(), table };
         self.chain().refresh_later(item, policy.rules, Box::new(loader));
         Ok(())
     }
@@ -285,22 +309,23 @@ pub(crate) async fn read_many(
         return Ok(payloads.into_iter().map(fresh).collect());
     }
 
+    let group = engine.chain().groups.of((schema.group)());
     let mut answers: Vec<Option<Answer>> = Vec::with_capacity(ids.len());
     let mut missing: Vec<usize> = Vec::new();
     let mut items: Vec<Arc<Item>> = Vec::new();
     for (at, id) in ids.iter().enumerate() {
         let mut spec = Spec::new(schema, From::Row(&schema.id), id.clone());
         spec.options = options.clone();
-        let key = spec.key(table, engine.inner_scope());
+        let key = spec.memory_key(table, engine.inner_scope());
         if !options.refresh {
-            match engine.chain().peek(engine.lookup(&key), &policy.rules, (schema.group)()) {
-                Peeked::Hit(found) => {
-                    answers.push(Some(answer(&found)));
+            match engine.chain().peek(engine.lookup(&key), &policy.rules, group, seen) {
+                Peeked::Hit(answer) => {
+                    answers.push(Some(answer));
                     continue;
                 }
-                Peeked::Aging(found) => {
-                    engine.renew(spec, (0, 0), table)?;
-                    answers.push(Some(answer(&found)));
+                Peeked::Aging(answer) => {
+                    engine.renew(spec, table)?;
+                    answers.push(Some(answer));
                     continue;
                 }
                 Peeked::Miss => {}
@@ -308,7 +333,7 @@ pub(crate) async fn read_many(
         }
         answers.push(None);
         missing.push(at);
-        items.push(Arc::new(engine.item(&spec, None, &key, table, policy)?));
+        items.push(Arc::new(engine.item(&spec, None, table, policy)?));
     }
     if !missing.is_empty() {
         let wanted = missing.iter().map(|at| ids[*at].clone()).collect();

@@ -7,7 +7,7 @@ use super::key::{CacheKey, Template, logical_key};
 use super::shape::Shape;
 use super::stored::Answered;
 use crate::cache::BoxFuture;
-use crate::cache::chain::{Found, Got, Item, Peeked};
+use crate::cache::chain::{Found, Got, Item, Peeked, Seen};
 use crate::cache::entry::{Payload, ValueCodec};
 use crate::cache::groups::{GroupId, GroupKind};
 use crate::cache::key::{Key, Lookup};
@@ -18,6 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::fingerprint::mix;
 use crate::model::{Policy, Schema};
 use crate::plan::depends;
+use crate::plan::text::MemoryKey;
 use crate::query::spec::{Effective, Options};
 use crate::query::{Source, Target};
 
@@ -45,6 +46,18 @@ impl Function {
         let fingerprint = crate::model::fingerprint::fingerprint(place);
         let group = GroupId::new(name, GroupKind::Function);
         Self { name, policy, depends, fingerprint, group, detaches: false }
+    }
+
+    /// What its calls have, whether the cache is switched on or not.
+    fn policy(&self, engine: &Engine) -> Effective {
+        let mut policy = engine.policy_said(&Options::default(), &self.policy);
+        if !self.detaches {
+            // These take a load that outlives its caller, which a function's body does not.
+            policy.rules.ahead = None;
+            policy.rules.limits.stale = 0;
+            policy.rules.soft_timeout = None;
+        }
+        policy
     }
 
     /// The same function, whose runs can outlive their callers.
@@ -110,6 +123,7 @@ impl<'a> Call<'a> {
     pub fn new(function: &'static Function, via: Via<'a>, of: &str) -> Self {
         let Via(on) = via;
         let mut key = Template::default();
+        key.writer.text.push(MemoryKey::Call as u8);
         if let Some(Target::Engine(engine)) = &on {
             key.literal(engine.inner_scope());
         }
@@ -152,14 +166,8 @@ impl<'a> Call<'a> {
     }
 
     fn policy(&self, engine: &Engine) -> Option<Effective> {
-        let mut policy = engine.policy_of(&Options::default(), &self.function.policy);
-        if !self.function.detaches {
-            // These take a load that outlives its caller, which a function's body does not.
-            policy.rules.ahead = None;
-            policy.rules.limits.stale = 0;
-            policy.rules.soft_timeout = None;
-        }
-        policy.enabled.then_some(policy)
+        let policy = self.function.policy(engine);
+        (policy.enabled && engine.chain().is_enabled()).then_some(policy)
     }
 
     /// The whole key: what tells it from all others.
@@ -172,18 +180,37 @@ impl<'a> Call<'a> {
     /// The answer, if memory has it. Does not wait and does not allocate.
     pub fn hit<R, X, E>(&mut self, shape: &Shape<R, X, E>) -> Option<R> {
         let engine = self.engine()?;
-        let policy = self.policy(engine)?;
-        let full = self.full();
-        let lookup = Lookup { full: &full, hash: engine.chain().stamps.hash(&full) };
-        let found = match engine.chain().peek(lookup, &policy.rules, &self.function.group) {
-            Peeked::Hit(found) => found,
-            Peeked::Aging(found) => {
-                self.aging = true;
-                found
+        let chain = engine.chain();
+        let group = chain.groups.of(&self.function.group);
+        let own;
+        let policy = match group.plain(|| self.function.policy(engine)) {
+            Some(plain) => plain,
+            None => {
+                own = self.function.policy(engine);
+                &own
             }
-            Peeked::Miss => return None,
         };
-        (shape.restore)(found.entry.value(), answered(&found)).map(|value| (shape.close)(Ok(value)))
+        if !policy.enabled || !chain.is_enabled() {
+            return None;
+        }
+        // Behind it only for this look.
+        let logical_end = self.key.writer.text.len();
+        self.key.writer.text.extend_from_slice(&self.fingerprint.to_le_bytes());
+        let full = &self.key.writer.text;
+        let lookup = Lookup { full, hash: chain.stamps.hash(full) };
+        let peeked = chain.peek(lookup, &policy.rules, group, |seen| {
+            let Seen { value, source, age, stale, .. } = seen;
+            (shape.restore)(value, Answered { source, age, stale }).map(|value| (shape.close)(Ok(value)))
+        });
+        self.key.writer.text.truncate(logical_end);
+        match peeked {
+            Peeked::Hit(answer) => answer,
+            Peeked::Aging(answer) => {
+                self.aging = true;
+                answer
+            }
+            Peeked::Miss => None,
+        }
     }
 
     /// Whether the answer from memory has to be loaded anew.

@@ -7,12 +7,13 @@
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mini_moka::sync::Cache;
 use serde::Deserialize;
 
-use super::front::Front;
+use super::front::{Front, Held};
+use crate::cache::entry::Inner;
 use crate::cache::{BoxFuture, CacheLayer, Entry, Key, LayerUsage, Lookup, Peek};
 use crate::error::{Error, ErrorKind, Result};
 use crate::human;
@@ -90,8 +91,12 @@ impl MemoryConfig {
 
 const SHARDS: usize = 64;
 
-/// How many of 256 hits in front mini-moka is told of while there is room; of all of them when it has to choose what stays.
-const TOLD_OF_256: u8 = 16;
+/// How many of 256 hits in front mini-moka is told of.
+const TOLD_OF_256: u64 = 1;
+
+/// How many of an entry's first hits it is told of besides when it has to choose what stays: its sketch counts to 15, and who is
+/// asked for seldom is who is chosen from.
+const FIRST_TOLD: u32 = 8;
 
 /// The memory layer: entries in this process, up to a number of bytes.
 ///
@@ -104,8 +109,8 @@ const TOLD_OF_256: u8 = 16;
 /// # let _ = small;
 /// ```
 pub struct Memory {
-    cache: Cache<u64, Entry, AsIs>,
-    front: Front,
+    cache: Cache<u64, Held, AsIs>,
+    front: Arc<Front>,
     /// Whether three quarters of the budget are used.
     fills: AtomicBool,
     config: MemoryConfig,
@@ -141,11 +146,11 @@ impl Memory {
         let cache = Cache::builder()
             .max_capacity(config.max_bytes)
             .initial_capacity(config.initial_capacity)
-            .weigher(|_, entry: &Entry| entry.weight())
+            .weigher(|_, held: &Held| held.entry().weight())
             .build_with_hasher(AsIs::default());
         Self {
             cache,
-            front: Front::for_bytes(config.max_bytes),
+            front: Arc::new(Front::for_bytes(config.max_bytes)),
             fills: AtomicBool::new(false),
             config,
             puts: std::array::from_fn(|_| Mutex::new(())),
@@ -165,9 +170,11 @@ impl Memory {
 
     fn put(&self, hash: u64, entry: Entry) {
         let _alone = self.alone(hash);
-        let replaces = self.cache.contains_key(&hash);
-        self.front.put(hash, &entry);
-        self.cache.insert(hash, entry);
+        // Counted as a question, so that a value which is asked for again and again is admitted some day.
+        let replaces = self.cache.get(&hash).is_some();
+        let held = Held::new(entry, &self.front);
+        self.front.put(held.entry());
+        self.cache.insert(hash, held);
         let fills = self.cache.weighted_size() >= self.config.max_bytes / 4 * 3;
         if fills != self.fills.load(Ordering::Relaxed) {
             self.fills.store(fills, Ordering::Relaxed);
@@ -181,10 +188,52 @@ impl Memory {
     /// what is behind.
     fn bring_forward(&self, hash: u64) {
         if let Ok(_alone) = self.shard(hash).try_lock()
-            && let Some(entry) = self.cache.get(&hash)
+            && let Some(held) = self.cache.get(&hash)
         {
-            self.front.put(hash, &entry);
+            self.front.put(held.entry());
         }
+    }
+
+    /// Tells mini-moka of a hit that it did not see, or of one in some; `count` is any number that grows from hit to hit.
+    #[inline]
+    pub(crate) fn tell(&self, entry: &Inner, count: u64) {
+        // Spread by the golden ratio, so that no rhythm of the program picks always the same.
+        let picked = count.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56 < TOLD_OF_256;
+        if picked || (self.fills.load(Ordering::Relaxed) && entry.is_new(FIRST_TOLD)) {
+            drop(self.cache.get(&entry.hash()));
+        }
+    }
+
+    /// Looks at the entry of a key, if there is one. Neither waits nor allocates.
+    #[inline]
+    pub(crate) fn see<R>(&self, key: Lookup<'_>, look: impl FnOnce(&Arc<Inner>) -> R) -> Option<R> {
+        let mut look = Some(look);
+        let seen = self.front.see(key.hash, |entry| {
+            if !entry.is_for(key) {
+                return None;
+            }
+            look.take().map(|look| look(entry))
+        });
+        match (seen, look) {
+            (None, Some(look)) => self.see_behind(key).map(|entry| look(entry.inner())),
+            (seen, _) => seen,
+        }
+    }
+
+    /// What mini-moka has for a key, and the table in front of it has not.
+    #[cold]
+    fn see_behind(&self, key: Lookup<'_>) -> Option<Entry> {
+        // A miss is not told: what is loaded then is put in, and counts as asked for there.
+        if !self.cache.contains_key(&key.hash) {
+            return None;
+        }
+        let held = self.cache.get(&key.hash)?;
+        let entry = held.entry();
+        if !entry.is_for(key) {
+            return None;
+        }
+        self.bring_forward(key.hash);
+        Some(entry.clone())
     }
 
     fn take(&self, hash: u64) {
@@ -198,7 +247,7 @@ impl Memory {
 
     fn take_all(&self, which: impl Fn(&Entry) -> bool) {
         let hashes: Vec<u64> =
-            self.cache.iter().filter(|held| which(held.value())).map(|held| *held.key()).collect();
+            self.cache.iter().filter(|held| which(held.value().entry())).map(|held| *held.key()).collect();
         hashes.into_iter().for_each(|hash| self.take(hash));
     }
 }
@@ -226,23 +275,11 @@ impl CacheLayer for Memory {
     }
 
     fn peek(&self, key: Lookup<'_>) -> Peek {
-        let hash = key.hash();
-        if let Some(entry) = self.front.get(hash)
-            && entry.is_for(key)
-        {
-            if self.fills.load(Ordering::Relaxed) || fastrand::u8(..) < TOLD_OF_256 {
-                // What it does not hear of it would evict.
-                drop(self.cache.get(&hash));
-            }
-            return Peek::Hit(entry);
-        }
-        match self.cache.get(&hash) {
-            Some(entry) if entry.is_for(key) => {
-                self.bring_forward(hash);
-                Peek::Hit(entry)
-            }
-            _ => Peek::Miss,
-        }
+        let seen = self.see(key, |entry| {
+            self.tell(entry, fastrand::u64(..));
+            Peek::Hit(Entry::of(entry))
+        });
+        seen.unwrap_or(Peek::Miss)
     }
 
     fn get<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Entry>>> {
@@ -277,8 +314,8 @@ impl CacheLayer for Memory {
     }
 
     fn visit(&self, each: &mut dyn FnMut(&Entry)) -> bool {
-        for entry in &self.cache {
-            each(entry.value());
+        for held in &self.cache {
+            each(held.value().entry());
         }
         true
     }

@@ -66,48 +66,56 @@ pub trait Arg<'a, T> {
 }
 
 impl<'a, T: Value> Arg<'a, T> for T {
+    #[inline]
     fn into_datum(self) -> Datum<'a> {
-        self.to_datum().into_owned()
+        self.into_owned_datum()
     }
 }
 
 impl<'a, T: Value> Arg<'a, T> for &'a T {
+    #[inline]
     fn into_datum(self) -> Datum<'a> {
         self.to_datum()
     }
 }
 
 impl<'a> Arg<'a, String> for &'a str {
+    #[inline]
     fn into_datum(self) -> Datum<'a> {
         Datum::Text(Cow::Borrowed(self))
     }
 }
 
 impl<'a> Arg<'a, Vec<u8>> for &'a [u8] {
+    #[inline]
     fn into_datum(self) -> Datum<'a> {
         Datum::Bytes(Cow::Borrowed(self))
     }
 }
 
 impl<'a, T: Value> Arg<'a, Option<T>> for T {
+    #[inline]
     fn into_datum(self) -> Datum<'a> {
-        self.to_datum().into_owned()
+        self.into_owned_datum()
     }
 }
 
 impl<'a, T: Value> Arg<'a, Option<T>> for &'a T {
+    #[inline]
     fn into_datum(self) -> Datum<'a> {
         self.to_datum()
     }
 }
 
 impl<'a> Arg<'a, Option<String>> for &'a str {
+    #[inline]
     fn into_datum(self) -> Datum<'a> {
         Datum::Text(Cow::Borrowed(self))
     }
 }
 
 impl<'a> Arg<'a, Option<Vec<u8>>> for &'a [u8] {
+    #[inline]
     fn into_datum(self) -> Datum<'a> {
         Datum::Bytes(Cow::Borrowed(self))
     }

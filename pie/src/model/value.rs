@@ -85,6 +85,7 @@ pub enum Datum<'a> {
 impl Datum<'_> {
     /// The same value with everything it borrowed copied.
     #[must_use]
+    #[inline]
     pub fn into_owned(self) -> Datum<'static> {
         match self {
             Datum::Null => Datum::Null,
@@ -191,6 +192,13 @@ pub trait Value: Sized + Clone + Send + Sync + 'static {
     /// The neutral form, borrowing where it can.
     fn to_datum(&self) -> Datum<'_>;
 
+    /// The same of a value that is not needed any more.
+    #[doc(hidden)]
+    #[inline]
+    fn into_owned_datum(self) -> Datum<'static> {
+        self.to_datum().into_owned()
+    }
+
     /// The value of a neutral form.
     ///
     /// # Errors
@@ -213,8 +221,14 @@ macro_rules! integers {
             const TYPE: ColumnType = ColumnType::$column;
             const SHAPE: u64 = fingerprint(stringify!($ty));
 
+            #[inline]
             fn to_datum(&self) -> Datum<'_> {
                 Datum::Int(i64::from(*self))
+            }
+
+            #[inline]
+            fn into_owned_datum(self) -> Datum<'static> {
+                Datum::Int(i64::from(self))
             }
 
             fn from_datum(datum: Datum<'static>) -> Result<Self, ValueError> {
@@ -307,6 +321,10 @@ impl Value for String {
 
     fn to_datum(&self) -> Datum<'_> {
         Datum::Text(Cow::Borrowed(self))
+    }
+
+    fn into_owned_datum(self) -> Datum<'static> {
+        Datum::Text(Cow::Owned(self))
     }
 
     fn from_datum(datum: Datum<'static>) -> Result<Self, ValueError> {

@@ -3,24 +3,136 @@
 //! Arguments are escaped so that no value can end its own segment, forge another key or act as a glob: `:` `%` `*` `?`
 //! `[` `]` `\` `,` `@` and controls become `%` and two hex digits. `NULL` is `%-`, which no text can become.
 
-use std::fmt::Write as _;
-
-use smallvec::SmallVec;
+use std::fmt::{self, Write as _};
+use std::hash::{Hash, Hasher};
+use std::ops::Deref;
 
 use crate::model::Datum;
 
+/// How many bytes of a text are on the stack.
+const INLINE: usize = 112;
+
 /// Bytes on the stack for the usual key; longer ones move to the heap.
-pub(crate) type Text = SmallVec<[u8; 120]>;
+#[derive(Clone)]
+pub(crate) struct Text {
+    len: usize,
+    inline: [u8; INLINE],
+    /// The whole text, once it is longer.
+    heap: Vec<u8>,
+}
 
-/// Writes `fmt` output into a byte buffer.
-struct Sink<'t, const N: usize>(&'t mut SmallVec<[u8; N]>)
-where
-    [u8; N]: smallvec::Array<Item = u8>;
+impl Default for Text {
+    fn default() -> Self {
+        Self { len: 0, inline: [0; INLINE], heap: Vec::new() }
+    }
+}
 
-impl<const N: usize> std::fmt::Write for Sink<'_, N>
-where
-    [u8; N]: smallvec::Array<Item = u8>,
-{
+impl Text {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    #[inline]
+    pub(crate) fn push(&mut self, byte: u8) {
+        match self.inline.get_mut(self.len) {
+            Some(place) => {
+                *place = byte;
+                self.len += 1;
+            }
+            None => self.spill(&[byte]),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn extend_from_slice(&mut self, bytes: &[u8]) {
+        match self.inline.get_mut(self.len..self.len + bytes.len()) {
+            Some(place) => {
+                place.copy_from_slice(bytes);
+                self.len += bytes.len();
+            }
+            None => self.spill(bytes),
+        }
+    }
+
+    #[cold]
+    fn spill(&mut self, bytes: &[u8]) {
+        if self.len <= INLINE {
+            self.heap = Vec::with_capacity(2 * (self.len + bytes.len()));
+            self.heap.extend_from_slice(&self.inline[..self.len]);
+        }
+        self.heap.extend_from_slice(bytes);
+        self.len = self.heap.len();
+    }
+
+    /// Takes away what is behind this length.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        if len >= self.len {
+            return;
+        }
+        if self.len > INLINE {
+            self.heap.truncate(len);
+            if len <= INLINE {
+                self.inline[..len].copy_from_slice(&self.heap);
+            }
+        }
+        self.len = len;
+    }
+}
+
+impl<B: AsRef<[u8]> + ?Sized> From<&B> for Text {
+    fn from(bytes: &B) -> Self {
+        let mut text = Self::new();
+        text.extend_from_slice(bytes.as_ref());
+        text
+    }
+}
+
+impl Deref for Text {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        self.inline.get(..self.len).unwrap_or(&self.heap)
+    }
+}
+
+impl PartialEq for Text {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Text {}
+
+impl PartialOrd for Text {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Text {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (**self).cmp(&**other)
+    }
+}
+
+impl Hash for Text {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (**self).hash(state);
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // It may be made of values of rows.
+        f.debug_struct("Text").field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+/// Writes `fmt` output into a text.
+struct Sink<'t>(&'t mut Text);
+
+impl fmt::Write for Sink<'_> {
     fn write_str(&mut self, text: &str) -> std::fmt::Result {
         self.0.extend_from_slice(text.as_bytes());
         Ok(())
@@ -29,14 +141,23 @@ where
 
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
-const fn plain(byte: u8) -> bool {
-    !matches!(byte, 0..=0x1f | 0x7f | b':' | b'%' | b'*' | b'?' | b'[' | b']' | b'\\' | b',' | b'@')
-}
+/// Whether a byte stands as it is.
+static PLAIN: [bool; 256] = {
+    let mut all = [true; 256];
+    let mut at = 0;
+    while at < all.len() {
+        let special =
+            matches!(at as u8, 0..=0x1f | 0x7f | b':' | b'%' | b'*' | b'?' | b'[' | b']' | b'\\' | b',' | b'@');
+        all[at] = !special;
+        at += 1;
+    }
+    all
+};
 
 /// Appends text with everything escaped that has a meaning in keys.
 pub(crate) fn push_escaped(out: &mut Text, text: &[u8]) {
     let mut rest = text;
-    while let Some(at) = rest.iter().position(|byte| !plain(*byte)) {
+    while let Some(at) = rest.iter().position(|byte| !PLAIN[usize::from(*byte)]) {
         let (clean, tail) = rest.split_at(at);
         out.extend_from_slice(clean);
         let byte = tail[0];
@@ -44,6 +165,46 @@ pub(crate) fn push_escaped(out: &mut Text, text: &[u8]) {
         rest = &tail[1..];
     }
     out.extend_from_slice(rest);
+}
+
+/// What the bytes of a key in memory begin with, so that no two kinds of keys are ever the same.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum MemoryKey {
+    /// The finder of a model, its arguments in binary.
+    Finder = 1,
+    /// Any other read of a model.
+    Text = 2,
+    /// A call of a function.
+    Call = 3,
+    /// A value by hand.
+    Manual = 4,
+}
+
+/// Appends a value as one argument of a key in memory: which kind, then bytes that tell where they end.
+#[inline]
+pub(crate) fn push_binary(out: &mut Text, datum: &Datum<'_>) {
+    match datum {
+        Datum::Int(v) => {
+            out.push(1);
+            out.extend_from_slice(&v.to_le_bytes());
+        }
+        Datum::Text(v) | Datum::Json(v) => {
+            out.push(2);
+            out.extend_from_slice(&v.len().to_le_bytes());
+            out.extend_from_slice(v.as_bytes());
+        }
+        Datum::Uuid(v) => {
+            out.push(3);
+            out.extend_from_slice(v.as_bytes());
+        }
+        other => {
+            let mut text = Text::new();
+            push_datum(&mut text, other);
+            out.push(4);
+            out.extend_from_slice(&text.len().to_le_bytes());
+            out.extend_from_slice(&text);
+        }
+    }
 }
 
 /// Appends an integer in decimal digits.

@@ -70,13 +70,14 @@ impl fmt::Display for Source {
 pub struct Cached<T> {
     value: Arc<T>,
     source: Source,
-    age: Duration,
+    /// In milliseconds.
+    age: u64,
     stale: bool,
 }
 
 impl<T> Cached<T> {
     pub(crate) fn new(value: Arc<T>, source: Source, age_ms: u64) -> Self {
-        Self { value, source, age: Duration::from_millis(age_ms), stale: false }
+        Self { value, source, age: age_ms, stale: false }
     }
 
     pub(crate) fn stale(mut self, stale: bool) -> Self {
@@ -100,7 +101,7 @@ impl<T> Cached<T> {
     /// How long before the answer the value was loaded from the database, in whole milliseconds.
     #[must_use]
     pub fn age(&self) -> Duration {
-        self.age
+        Duration::from_millis(self.age)
     }
 
     /// The shared value.

@@ -40,7 +40,7 @@ macro_rules! cache_options {
         /// Uses the cache, and gives the value these tags in addition to the model's:
         /// [`delete_by_tags`](crate::cache::Cache::delete_by_tags) then drops it.
         pub fn tags<T: AsRef<str>>(mut self, tags: impl IntoIterator<Item = T>) -> Self {
-            self.$($path).+.tags = tags.into_iter().map(|tag| tag.as_ref().into()).collect();
+            self.$($path).+.more().tags = tags.into_iter().map(|tag| tag.as_ref().into()).collect();
             self.$($path).+.enabled = Some(true);
             self
         }
@@ -48,14 +48,14 @@ macro_rules! cache_options {
         /// Draws the time to live of the value from `ttl - jitter` to `ttl + jitter`, so that values stored together do
         /// not all end together. Zero for none. Counts as at most the time to live.
         pub fn jitter(mut self, jitter: std::time::Duration) -> Self {
-            self.$($path).+.jitter = Some(jitter);
+            self.$($path).+.more().jitter = Some(jitter);
             self
         }
 
         /// Uses the cache, and serves "no such row", an empty list or a count of 0 for this long, without jitter. Zero
         /// means that empty answers are not stored.
         pub fn cache_empty(mut self, ttl: std::time::Duration) -> Self {
-            self.$($path).+.empty_ttl = Some(ttl);
+            self.$($path).+.more().empty_ttl = Some(ttl);
             self.$($path).+.enabled = Some(true);
             self
         }

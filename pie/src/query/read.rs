@@ -70,7 +70,6 @@ use crate::plan::text::{Text, push_escaped};
 pub struct Query<'a, M, S = Rows> {
     pub(super) on: Target<'a>,
     pub(super) spec: Spec<'a>,
-    page: (u64, u64),
     types: PhantomData<fn() -> (M, S)>,
 }
 
@@ -84,12 +83,14 @@ impl<M: Model, S> fmt::Debug for Query<'_, M, S> {
 }
 
 impl<'a, M: Model, S> Query<'a, M, S> {
+    #[inline]
     pub(crate) fn new(on: Target<'a>, from: From, args: Args<'a>) -> Self {
-        Self { on, spec: Spec::new(M::SCHEMA, from, args), page: (0, 0), types: PhantomData }
+        Self { on, spec: Spec::new(M::SCHEMA, from, args), types: PhantomData }
     }
 
+    #[inline]
     fn shaped<T>(self) -> Query<'a, M, T> {
-        Query { on: self.on, spec: self.spec, page: self.page, types: PhantomData }
+        Query { on: self.on, spec: self.spec, types: PhantomData }
     }
 
     cache_options!(spec.options);
@@ -98,7 +99,8 @@ impl<'a, M: Model, S> Query<'a, M, S> {
 impl<'a, M: Model> Query<'a, M, Rows> {
     /// Only rows that fulfil the filter; several filters must all be fulfilled.
     pub fn filter(mut self, filter: Filter<M>) -> Self {
-        self.spec.filter = Some(match self.spec.filter.take() {
+        let rest = self.spec.rest_mut();
+        rest.filter = Some(match rest.filter.take() {
             Some(first) => Condition::All(vec![first, filter.condition]),
             None => filter.condition,
         });
@@ -129,7 +131,7 @@ impl<'a, M: Model> Query<'a, M, Rows> {
     pub fn named(mut self, family: impl AsRef<str>) -> Self {
         let mut escaped = Text::new();
         push_escaped(&mut escaped, family.as_ref().as_bytes());
-        self.spec.family = Some(String::from_utf8_lossy(&escaped).replace('~', "%7E").into());
+        self.spec.rest_mut().family = Some(String::from_utf8_lossy(&escaped).replace('~', "%7E").into());
         self
     }
 
@@ -172,7 +174,7 @@ impl<'a, M: Model> Query<'a, M, Rows> {
     where
         T: Value + Send + Sync + 'static,
     {
-        self.spec.distinct = Some(column.index());
+        self.spec.rest_mut().distinct = Some(column.index());
         self.shaped()
     }
 
@@ -187,7 +189,7 @@ impl<'a, M: Model> Query<'a, M, Rows> {
     /// Awaiting it fails with [`ErrorKind::InvalidQuery`] for page 0 or size 0. Sort by something unique, or rows may
     /// stand on two pages.
     pub fn page(mut self, number: u64, size: u64) -> Query<'a, M, Paged> {
-        self.page = (number, size);
+        self.spec.rest_mut().page = (number, size);
         self.spec.limit = Some(size);
         self.spec.offset = Some(number.saturating_sub(1).saturating_mul(size));
         self.shaped()
@@ -206,6 +208,7 @@ impl<'a, M: Model> Query<'a, M, Rows> {
 
 impl<'a, M: Model> Query<'a, M, First> {
     /// The row itself; awaiting it fails with [`ErrorKind::NotFound`] when there is none.
+    #[inline]
     pub fn required(self) -> Query<'a, M, Required<First>> {
         self.shaped()
     }
@@ -213,6 +216,7 @@ impl<'a, M: Model> Query<'a, M, First> {
 
 impl<'a, M: Model> Query<'a, M, One> {
     /// The row itself; awaiting it fails with [`ErrorKind::NotFound`] when there is none.
+    #[inline]
     pub fn required(self) -> Query<'a, M, Required<One>> {
         self.shaped()
     }
@@ -222,11 +226,9 @@ impl<'a, M: Model, S: Shape<M>> IntoFuture for Query<'a, M, S> {
     type Output = Result<S::Output>;
     type IntoFuture = QueryFuture<'a, M, S>;
 
+    #[inline]
     fn into_future(self) -> Self::IntoFuture {
-        QueryFuture {
-            step: Step::Start { on: self.on, spec: self.spec, page: self.page },
-            types: PhantomData,
-        }
+        QueryFuture { step: Step::Start { on: self.on, spec: self.spec }, types: PhantomData }
     }
 }
 
@@ -246,6 +248,7 @@ impl<M: Model, S> fmt::Debug for QueryFuture<'_, M, S> {
 impl<M: Model, S: Shape<M>> Future for QueryFuture<'_, M, S> {
     type Output = Result<S::Output>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = match self.step.poll(context, S::TABLE) {
             Poll::Ready(answer) => answer,

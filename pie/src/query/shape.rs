@@ -59,6 +59,7 @@ impl fmt::Debug for ShapeTable {
 #[doc(hidden)]
 pub struct Answer {
     pub(crate) value: AnyValue,
+    pub(crate) empty: bool,
     pub(crate) source: Source,
     pub(crate) age: u64,
     pub(crate) stale: bool,
@@ -71,6 +72,7 @@ impl fmt::Debug for Answer {
 }
 
 impl Answer {
+    #[inline]
     fn cached<T: Send + Sync + 'static>(self) -> Result<Cached<T>> {
         let (source, age, stale) = (self.source, self.age, self.stale);
         match self.value.downcast::<T>() {
@@ -79,8 +81,9 @@ impl Answer {
         }
     }
 
+    #[inline]
     fn optional<T: Send + Sync + 'static>(self) -> Result<Option<Cached<T>>> {
-        if self.value.is::<Absent>() { Ok(None) } else { self.cached().map(Some) }
+        if self.empty { Ok(None) } else { self.cached().map(Some) }
     }
 
     fn number(self) -> Result<u64> {
@@ -258,6 +261,7 @@ impl<M: Model> Shape<M> for First {
         codec: row_codec::<M>(),
     };
 
+    #[inline]
     fn finish(answer: Answer) -> Result<Self::Output> {
         answer.optional()
     }
@@ -281,6 +285,7 @@ impl<M: Model> Shape<M> for One {
         codec: row_codec::<M>(),
     };
 
+    #[inline]
     fn finish(answer: Answer) -> Result<Self::Output> {
         answer.optional()
     }
@@ -290,6 +295,7 @@ impl<M: Model, S: Shape<M, Output = Option<Cached<M>>>> Shape<M> for Required<S>
     type Output = Cached<M>;
     const TABLE: &'static ShapeTable = S::TABLE;
 
+    #[inline]
     fn finish(answer: Answer) -> Result<Self::Output> {
         S::finish(answer)?.ok_or_else(|| Error::new(ErrorKind::NotFound, "there is no such row"))
     }
@@ -322,6 +328,7 @@ impl<M: Model> Shape<M> for Rows {
         },
     };
 
+    #[inline]
     fn finish(answer: Answer) -> Result<Self::Output> {
         answer.cached()
     }
@@ -366,6 +373,7 @@ impl<M: Model> Shape<M> for Count {
         codec: NUMBER,
     };
 
+    #[inline]
     fn finish(answer: Answer) -> Result<Self::Output> {
         answer.number()
     }
@@ -381,6 +389,7 @@ impl<M: Model> Shape<M> for Exists {
         codec: NUMBER,
     };
 
+    #[inline]
     fn finish(answer: Answer) -> Result<Self::Output> {
         answer.number().map(|number| number != 0)
     }
@@ -430,6 +439,7 @@ impl<M: Model, T: Value + Send + Sync + 'static> Shape<M> for Distinct<T> {
         },
     };
 
+    #[inline]
     fn finish(answer: Answer) -> Result<Self::Output> {
         answer.cached()
     }
@@ -473,6 +483,7 @@ impl<M: Model> Shape<M> for Paged {
         },
     };
 
+    #[inline]
     fn finish(answer: Answer) -> Result<Self::Output> {
         answer.cached()
     }

@@ -3,8 +3,6 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use smallvec::SmallVec;
-
 use super::shape::{Fetch, ShapeTable};
 use crate::cache::rules::Rules;
 use crate::clock::millis;
@@ -14,11 +12,11 @@ use crate::model::{Datum, Index, Policy, Schema};
 use crate::plan::canonical::{push_window, put_condition};
 use crate::plan::depends;
 use crate::plan::filter::{Comparison, Condition};
-use crate::plan::text::{Text, push_data};
-use crate::plan::{Ask, Order, ReadPlan};
+use crate::plan::text::{MemoryKey, Text, push_binary, push_data};
+use crate::plan::{Ask, Direction, Few, Order, ReadPlan};
 
 /// The arguments of a finder.
-pub(crate) type Args<'a> = SmallVec<[Datum<'a>; 2]>;
+pub(crate) type Args<'a> = Few<Datum<'a>>;
 
 /// The most stamps an entry depends on.
 const MAX_STAMPS: usize = 16;
@@ -28,11 +26,8 @@ const MAX_STAMPS: usize = 16;
 pub(crate) struct Options {
     pub(crate) enabled: Option<bool>,
     pub(crate) ttl: Option<Duration>,
-    pub(crate) jitter: Option<Duration>,
-    pub(crate) empty_ttl: Option<Duration>,
     pub(crate) refresh: bool,
     pub(crate) skip_memory: bool,
-    pub(crate) tags: Vec<Box<str>>,
     /// What few queries say; apart, so that the others need not carry it.
     more: Option<Box<More>>,
 }
@@ -40,6 +35,9 @@ pub(crate) struct Options {
 /// What few queries say about the cache.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct More {
+    pub(crate) jitter: Option<Duration>,
+    pub(crate) empty_ttl: Option<Duration>,
+    pub(crate) tags: Vec<Box<str>>,
     pub(crate) stale: Option<Duration>,
     pub(crate) stale_if_error: Option<Duration>,
     pub(crate) refresh_ahead: Option<u16>,
@@ -51,6 +49,9 @@ pub(crate) struct More {
 }
 
 static NOTHING_MORE: More = More {
+    jitter: None,
+    empty_ttl: None,
+    tags: Vec::new(),
     stale: None,
     stale_if_error: None,
     refresh_ahead: None,
@@ -62,6 +63,16 @@ static NOTHING_MORE: More = More {
 };
 
 impl Options {
+    /// Whether they say nothing of what an answer's policy is.
+    pub(crate) fn are_plain(&self) -> bool {
+        let Self { enabled, ttl, refresh, skip_memory, more } = self;
+        enabled.is_none() && ttl.is_none() && !refresh && !skip_memory && more.is_none()
+    }
+
+    pub(crate) fn tags(&self) -> &[Box<str>] {
+        self.more.as_ref().map_or(&[], |more| &more.tags)
+    }
+
     pub(crate) fn more(&mut self) -> &mut More {
         self.more.get_or_insert_default()
     }
@@ -80,23 +91,23 @@ impl Effective {
     pub(crate) fn of(
         options: &Options,
         policy: &Policy,
-        (config, switched_on): (&CacheConfig, bool),
+        config: &CacheConfig,
         defaults: &Rules,
     ) -> Self {
+        let more = options.more.as_deref().unwrap_or(&NOTHING_MORE);
         let ttl = options.ttl.or(policy.ttl).unwrap_or(config.default_ttl);
-        let jitter = match options.jitter.or(policy.jitter) {
+        let jitter = match more.jitter.or(policy.jitter) {
             Some(jitter) => jitter,
             // The engine's jitter is meant for the engine's ttl; of a shorter one it takes half at most.
             None if config.enable_jitter => config.ttl_jitter.min(ttl / 2),
             None => Duration::ZERO,
         };
-        let enabled = switched_on && options.enabled.unwrap_or(policy.enabled);
-        let empty_ttl = options.empty_ttl.or(policy.empty_ttl).unwrap_or(config.empty_cache_ttl);
+        let enabled = options.enabled.unwrap_or(policy.enabled);
+        let empty_ttl = more.empty_ttl.or(policy.empty_ttl).unwrap_or(config.empty_cache_ttl);
         let mut rules = defaults.with_ttl(ttl, jitter, empty_ttl);
         rules.refresh = options.refresh;
         rules.skip_memory = options.skip_memory;
         if policy.more || options.more.is_some() {
-            let more = options.more.as_deref().unwrap_or(&NOTHING_MORE);
             Self::more(&mut rules, more, policy, config);
         }
         Self { enabled: enabled && !ttl.is_zero(), rules }
@@ -150,23 +161,33 @@ pub(crate) struct Spec<'a> {
     pub(crate) schema: &'static Schema,
     pub(crate) from: From,
     pub(crate) args: Args<'a>,
-    pub(crate) filter: Option<Condition>,
-    pub(crate) order: SmallVec<[Order; 2]>,
+    pub(crate) order: Few<Order>,
     pub(crate) limit: Option<u64>,
     pub(crate) offset: Option<u64>,
     pub(crate) options: Options,
+    /// What a finder does not have; apart, so that it need not carry it.
+    rest: Option<Box<Rest>>,
+}
+
+/// What a read of any rows has.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Rest {
+    pub(crate) filter: Option<Condition>,
     /// The column whose values are asked for, instead of rows.
     pub(crate) distinct: Option<usize>,
     /// The family of the key where it is not the table; escaped.
     pub(crate) family: Option<Box<str>>,
+    /// The number of a page and its size.
+    pub(crate) page: (u64, u64),
 }
 
-/// The key of a read, on the stack: the bytes that tell it from all others, and what of them is the logical key.
+static NO_REST: Rest = Rest { filter: None, distinct: None, family: None, page: (0, 0) };
+
+/// The text of a key: what of it is the logical key, and the fingerprint of what it is of.
 pub(crate) struct KeyText {
-    pub(crate) full: Text,
+    full: Text,
     scope_end: usize,
     prefix_end: usize,
-    args_end: usize,
     opaque: bool,
     pub(crate) fingerprint: u64,
 }
@@ -176,7 +197,15 @@ impl KeyText {
     pub(crate) fn logical(&self) -> String {
         // The prefix is made of names of tables and columns.
         let prefix = std::str::from_utf8(&self.full[self.scope_end..self.prefix_end]).unwrap_or_default();
-        depends::logical(prefix, &self.full[self.prefix_end..self.args_end], self.opaque)
+        depends::logical(prefix, &self.full[self.prefix_end..], self.opaque)
+    }
+
+    /// All of it as a key in memory.
+    fn into_memory_key(self) -> Text {
+        let mut full = Text::from(&[MemoryKey::Text as u8]);
+        full.extend_from_slice(&self.full);
+        full.extend_from_slice(&self.fingerprint.to_le_bytes());
+        full
     }
 
     pub(crate) fn suffix(&self) -> String {
@@ -185,19 +214,26 @@ impl KeyText {
 }
 
 impl<'a> Spec<'a> {
+    #[inline]
     pub(crate) fn new(schema: &'static Schema, from: From, args: Args<'a>) -> Self {
         Self {
             schema,
             from,
             args,
-            filter: None,
-            order: SmallVec::new(),
+            order: Few::None,
             limit: None,
             offset: None,
             options: Options::default(),
-            distinct: None,
-            family: None,
+            rest: None,
         }
+    }
+
+    pub(crate) fn rest(&self) -> &Rest {
+        self.rest.as_deref().unwrap_or(&NO_REST)
+    }
+
+    pub(crate) fn rest_mut(&mut self) -> &mut Rest {
+        self.rest.get_or_insert_default()
     }
 
     /// The same read, borrowing nothing.
@@ -205,14 +241,12 @@ impl<'a> Spec<'a> {
         Spec {
             schema: self.schema,
             from: self.from,
-            args: self.args.into_iter().map(Datum::into_owned).collect(),
-            filter: self.filter,
+            args: self.args.map(Datum::into_owned),
             order: self.order,
             limit: self.limit,
             offset: self.offset,
             options: self.options,
-            distinct: self.distinct,
-            family: self.family,
+            rest: self.rest,
         }
     }
 
@@ -236,7 +270,7 @@ impl<'a> Spec<'a> {
                 Condition::Compare(*column, Comparison::Eq, datum.clone().into_owned())
             })
         });
-        let parts: Vec<Condition> = pinned.chain(self.filter.clone()).collect();
+        let parts: Vec<Condition> = pinned.chain(self.rest().filter.clone()).collect();
         (!parts.is_empty())
             .then(|| Condition::All(parts).normal())
             .filter(|whole| *whole != Condition::All(vec![]))
@@ -254,12 +288,75 @@ impl<'a> Spec<'a> {
     fn plain(&self, shape: &ShapeTable) -> bool {
         match self.from {
             From::Row(_) => true,
-            From::List(_) => shape.word == "find" && self.filter.is_none() && self.family.is_none(),
+            From::List(_) => {
+                shape.word == "find"
+                    && self.rest.as_ref().is_none_or(|rest| rest.filter.is_none() && rest.family.is_none())
+            }
             From::Any => false,
         }
     }
 
-    /// The key. Does not allocate for a finder with short arguments.
+    /// What the answer is of: the model as it is now, the shape, and the tags of this query.
+    #[inline]
+    fn fingerprint(&self, shape: &ShapeTable) -> u64 {
+        let mut fingerprint = crate::model::fingerprint::mix(self.schema.fingerprint, u64::from(shape.kind));
+        if self.options.more.is_some() {
+            fingerprint = self.with_tags(fingerprint);
+        }
+        fingerprint
+    }
+
+    /// Other tags are another entry: one that a reader without them stored would not die with them.
+    #[cold]
+    fn with_tags(&self, mut fingerprint: u64) -> u64 {
+        let mut tags: Vec<&str> = self.options.tags().iter().map(|tag| &**tag).collect();
+        tags.sort_unstable();
+        tags.dedup();
+        for tag in tags {
+            fingerprint = crate::model::fingerprint::mix(fingerprint, crate::codec::name_hash(tag));
+        }
+        fingerprint
+    }
+
+    /// The key in memory: short bytes that tell a read from all others. Does not allocate for a finder with short arguments.
+    #[inline]
+    pub(crate) fn memory_key(&self, shape: &ShapeTable, scope: &str) -> Text {
+        let (From::Row(index) | From::List(index), true) = (self.from, self.plain(shape)) else {
+            return self.key(shape, scope).into_memory_key();
+        };
+        let mut full = Text::new();
+        // Each part tells where it ends, and the scope is the last.
+        full.push(MemoryKey::Finder as u8);
+        // No table's and column's names are that long together.
+        full.extend_from_slice(&u16::try_from(index.prefix.len()).unwrap_or(u16::MAX).to_le_bytes());
+        full.extend_from_slice(index.prefix.as_bytes());
+        full.extend_from_slice(&self.fingerprint(shape).to_le_bytes());
+        self.args.iter().for_each(|datum| push_binary(&mut full, datum));
+        if matches!(self.from, From::List(_)) {
+            self.push_binary_window(&mut full);
+        }
+        if !scope.is_empty() {
+            full.extend_from_slice(scope.as_bytes());
+        }
+        full
+    }
+
+    fn push_binary_window(&self, full: &mut Text) {
+        // What there is, each with a byte in front that no other begins with; then the end.
+        for order in &self.order {
+            full.push(1 + u8::from(order.direction == Direction::Descending));
+            full.extend_from_slice(&order.column.to_le_bytes());
+        }
+        for (word, number) in [(3, self.limit), (4, self.offset)] {
+            if let Some(number) = number {
+                full.push(word);
+                full.extend_from_slice(&number.to_le_bytes());
+            }
+        }
+        full.push(0);
+    }
+
+    /// The key as text.
     pub(crate) fn key(&self, shape: &ShapeTable, scope: &str) -> KeyText {
         let mut full = Text::new();
         full.extend_from_slice(scope.as_bytes());
@@ -277,7 +374,7 @@ impl<'a> Spec<'a> {
                 });
             }
         } else {
-            let family = self.family.as_deref().unwrap_or(self.schema.table);
+            let family = self.rest().family.as_deref().unwrap_or(self.schema.table);
             for part in [family, ":", shape.word, ":"] {
                 full.extend_from_slice(part.as_bytes());
             }
@@ -287,7 +384,7 @@ impl<'a> Spec<'a> {
                 put_condition(&mut form, &condition);
             }
             full.extend_from_slice(&form);
-            if let Some(column) = self.distinct.and_then(|at| self.schema.columns.get(at)) {
+            if let Some(column) = self.rest().distinct.and_then(|at| self.schema.columns.get(at)) {
                 full.push(0);
                 full.extend_from_slice(column.name.as_bytes());
             }
@@ -298,19 +395,8 @@ impl<'a> Spec<'a> {
                 });
             }
         }
-        let args_end = full.len();
-        let mut fingerprint = crate::model::fingerprint::mix(self.schema.fingerprint, u64::from(shape.kind));
-        if !self.options.tags.is_empty() {
-            // Other tags are another entry: one that a reader without them stored would not die with them.
-            let mut tags: Vec<&str> = self.options.tags.iter().map(|tag| &**tag).collect();
-            tags.sort_unstable();
-            tags.dedup();
-            for tag in tags {
-                fingerprint = crate::model::fingerprint::mix(fingerprint, crate::codec::name_hash(tag));
-            }
-        }
-        full.extend_from_slice(&fingerprint.to_le_bytes());
-        KeyText { full, scope_end, prefix_end, args_end, opaque: !plain, fingerprint }
+        let fingerprint = self.fingerprint(shape);
+        KeyText { full, scope_end, prefix_end, opaque: !plain, fingerprint }
     }
 
     /// The stamps of the answer, without scope: the key's own first.
@@ -325,7 +411,7 @@ impl<'a> Spec<'a> {
         let row = matches!(self.from, From::Row(_));
         let family = if row { self.schema.family } else { self.schema.table };
         let mut names = vec![format!("k:{logical}"), depends::family_name(family)];
-        if let Some(family) = &self.family {
+        if let Some(family) = &self.rest().family {
             if family.is_empty() {
                 let message = "an empty name of a list: write a word such as `active_users`";
                 return Err(Error::new(ErrorKind::InvalidQuery, message).with_model(self.schema.model));
@@ -336,7 +422,7 @@ impl<'a> Spec<'a> {
             depends::read_names(self.schema, condition, &mut names);
         }
         let model = self.schema.policy.tags.iter().copied();
-        for tag in model.chain(self.options.tags.iter().map(|tag| &**tag)) {
+        for tag in model.chain(self.options.tags().iter().map(|tag| &**tag)) {
             let name = format!("t:{tag}");
             if !names.contains(&name) {
                 names.push(name);
@@ -367,7 +453,7 @@ impl<'a> Spec<'a> {
         };
         let bare = |ask: Ask, plan: &ReadPlan| ReadPlan {
             ask,
-            order: SmallVec::new(),
+            order: Few::None,
             limit: None,
             offset: None,
             ..plan.clone()
@@ -376,8 +462,8 @@ impl<'a> Spec<'a> {
             Fetch::Rows => (plan, None),
             Fetch::Count => (bare(Ask::Count, &plan), None),
             Fetch::Distinct => {
-                let ask = Ask::Distinct(self.distinct.unwrap_or_default());
-                (ReadPlan { ask, order: SmallVec::new(), ..plan }, None)
+                let ask = Ask::Distinct(self.rest().distinct.unwrap_or_default());
+                (ReadPlan { ask, order: Few::None, ..plan }, None)
             }
             Fetch::Exists => (bare(Ask::Exists, &plan), None),
             Fetch::Page => {

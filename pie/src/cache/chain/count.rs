@@ -60,10 +60,15 @@ impl Chain {
     }
 
     fn all_layer_stats(&self) -> Vec<LayerStats> {
-        self.look(|levels| levels.iter().map(Level::stats).collect())
+        (0..self.layer_count()).filter_map(|at| self.layer_stats(at)).collect()
     }
 
     pub(crate) fn layer_stats(&self, at: usize) -> Option<LayerStats> {
-        self.look(|levels| levels.get(at).map(Level::stats))
+        // Only the first layer is asked without waiting.
+        let at_once = match at {
+            0 => self.groups.all().map(|group| group.hits_at_once.get()).sum(),
+            _ => 0,
+        };
+        self.look(|levels| levels.get(at).map(|level| level.stats(at_once)))
     }
 }

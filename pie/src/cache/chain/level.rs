@@ -1,5 +1,6 @@
 //! One layer in its place of the chain, and how it is called: whatever it does, it never fails a query.
 
+use std::any::Any;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -11,11 +12,16 @@ use super::Chain;
 use crate::cache::layer::{BoxFuture, CacheLayer};
 use crate::cache::stats::{LayerCounters, LayerStats};
 use crate::error::Result;
+use crate::layers::Memory;
+use crate::query::Source;
 use crate::task;
 
 /// One layer, its counters, and whether it is left alone for now.
 pub(super) struct Level {
     pub(super) layer: Arc<dyn CacheLayer>,
+    /// The same, if it is the memory layer: a hit does not call it through a table.
+    pub(super) memory: Option<Arc<Memory>>,
+    pub(super) source: Source,
     pub(super) counters: LayerCounters,
     /// Until when the layer is left alone, on the steady clock, because it did not answer in time.
     resting_until: AtomicU64,
@@ -25,7 +31,9 @@ pub(super) struct Level {
 impl Level {
     pub(super) fn new(layer: Arc<dyn CacheLayer>) -> Self {
         let counters = LayerCounters::default();
-        Self { layer, counters, resting_until: AtomicU64::new(0), strange_said: AtomicBool::new(false) }
+        let any: Arc<dyn Any + Send + Sync> = Arc::clone(&layer) as _;
+        let (memory, source) = (any.downcast().ok(), layer.source());
+        Self { layer, memory, source, counters, resting_until: AtomicU64::new(0), strange_said: AtomicBool::new(false) }
     }
 
     /// Whether the layer is left alone for now.
@@ -73,9 +81,10 @@ impl Level {
         }
     }
 
-    pub(super) fn stats(&self) -> LayerStats {
+    /// `at_once` is how many hits are counted elsewhere: those without waiting.
+    pub(super) fn stats(&self, at_once: u64) -> LayerStats {
         let usage = self.at_once("usage", CacheLayer::usage).unwrap_or_default();
-        LayerStats::of(self.layer.name(), self.layer.source(), &self.counters, usage)
+        LayerStats::of(self.layer.name(), self.layer.source(), &self.counters, at_once, usage)
     }
 }
 

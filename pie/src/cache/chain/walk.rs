@@ -83,8 +83,8 @@ impl Chain {
 
     pub(super) fn seen(&self, level: &Level, entry: Entry, item: &Item) -> Option<Found> {
         let now = self.clock.steady();
-        let fresh = Self::fresh(&entry, item.limits, now);
-        let of_use = fresh || Self::stale_within(&entry, item.limits, now, item.limits.window());
+        let fresh = Self::fresh(entry.inner(), item.limits, now);
+        let of_use = fresh || Self::stale_within(entry.inner(), item.limits, now, item.limits.window());
         of_use.then(|| Found { entry, source: level.layer.source(), now, stale: !fresh })
     }
 
@@ -113,7 +113,7 @@ impl Chain {
             }
             let valid = entry
                 .filter(|entry| {
-                    self.holds(entry, item.key.lookup())
+                    self.holds(entry.inner(), item.key.lookup())
                         || (mistake!(StaleAcrossBump) && self.clock.steady() >= entry.deadline())
                 })
                 .and_then(|entry| self.seen(level, entry, item));
