@@ -6,6 +6,7 @@
 //! versions up last. Every future here is safe to drop at any await.
 
 mod count;
+mod gather;
 mod invalidate;
 mod level;
 mod lock;

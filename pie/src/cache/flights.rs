@@ -7,16 +7,18 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use tokio::sync::watch;
+use smallvec::SmallVec;
+use tokio::sync::Notify;
 
 use super::chain::{Got, Ticket, Tokens};
-use super::key::Lookup;
+use super::key::{AsIs, Lookup};
 use super::stamps::Snapshot;
 use crate::error::Result;
 
 const SHARDS: usize = 64;
 
-type Running = HashMap<Box<[u8]>, Arc<Flight>>;
+/// By the hash of the key, which is well spread and seeded for the engine.
+type Running = HashMap<u64, Arc<Flight>, AsIs>;
 
 /// The loads that are running.
 #[derive(Debug)]
@@ -33,10 +35,12 @@ impl Default for Flights {
 /// One load.
 #[derive(Debug)]
 pub(crate) struct Flight {
+    key: SmallVec<[u8; 40]>,
     snapshot: Snapshot,
     /// Known once the leader has asked the shared layers.
     tokens: OnceLock<Tokens>,
-    state: watch::Sender<State>,
+    state: Mutex<State>,
+    changed: Notify,
 }
 
 #[derive(Debug, Clone)]
@@ -57,7 +61,6 @@ pub(crate) enum Entered {
 #[derive(Debug)]
 pub(crate) struct Lead {
     flights: Arc<Flights>,
-    key: Box<[u8]>,
     hash: u64,
     flight: Arc<Flight>,
 }
@@ -73,7 +76,9 @@ impl Flights {
     /// same as well: for readers that may not be answered by what this process alone believes.
     pub(crate) fn enter(self: &Arc<Self>, key: Lookup<'_>, ticket: &Ticket, by_tokens: bool) -> Entered {
         let mut running = self.shard(key.hash());
-        if let Some(flight) = running.get(key.bytes())
+        let there = running.get(&key.hash());
+        if let Some(flight) = there
+            && *flight.key == *key.bytes()
             && (flight.snapshot == ticket.snapshot || mistake!(JoinAny))
             && (!by_tokens
                 || mistake!(JoinNoToken)
@@ -87,25 +92,38 @@ impl Flights {
             let _ = tokens.set(ticket.tokens.clone());
         }
         let flight = Arc::new(Flight {
+            key: key.bytes().into(),
             snapshot: ticket.snapshot.clone(),
             tokens,
-            state: watch::Sender::new(State::Running),
+            state: Mutex::new(State::Running),
+            changed: Notify::new(),
         });
-        let bytes: Box<[u8]> = key.bytes().into();
-        running.insert(bytes.clone(), Arc::clone(&flight));
-        Entered::Lead(Lead { flights: Arc::clone(self), key: bytes, hash: key.hash(), flight })
+        // One of another key with the same hash keeps its place: nobody joins this one.
+        if there.is_none_or(|there| *there.key == *key.bytes()) {
+            running.insert(key.hash(), Arc::clone(&flight));
+        }
+        Entered::Lead(Lead { flights: Arc::clone(self), hash: key.hash(), flight })
     }
 }
 
 impl Flight {
     /// Waits for the outcome; `None` when the leader went away.
     pub(crate) async fn wait(&self) -> Option<Result<Got>> {
-        let mut watcher = self.state.subscribe();
-        let state = watcher.wait_for(|state| !matches!(state, State::Running)).await;
-        match state.as_deref() {
-            Ok(State::Done(outcome)) => Some(outcome.clone()),
-            _ => None,
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            // Before the look: what ends between the two is heard.
+            changed.as_mut().enable();
+            match &*self.state() {
+                State::Running => {}
+                State::Left => return None,
+                State::Done(outcome) => return Some(outcome.clone()),
+            }
+            changed.await;
         }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -125,17 +143,18 @@ impl Lead {
         {
             let mut running = self.flights.shard(self.hash);
             // A load under newer versions may have taken the place.
-            if running.get(&self.key).is_some_and(|flight| Arc::ptr_eq(flight, &self.flight)) {
-                running.remove(&self.key);
+            if running.get(&self.hash).is_some_and(|flight| Arc::ptr_eq(flight, &self.flight)) {
+                running.remove(&self.hash);
             }
         }
-        self.flight.state.send_if_modified(|current| {
-            let first = matches!(current, State::Running);
-            if first {
-                *current = state;
+        {
+            let mut current = self.flight.state();
+            if !matches!(*current, State::Running) {
+                return;
             }
-            first
-        });
+            *current = state;
+        }
+        self.flight.changed.notify_waiters();
     }
 
     /// Gives the outcome to all that wait. The value has to be stored before.

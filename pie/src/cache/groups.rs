@@ -4,12 +4,14 @@
 //! each group has a static identity that draws its number at the first use, and each engine a table by that number.
 
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::latency::{Histogram, Latency};
+use super::stamps::StampName;
 use super::stats::{Counter, Striped, rate};
+use crate::error::Result;
 use crate::query::spec::Effective;
 
 /// How many groups an engine tells apart; what comes later is counted as one.
@@ -100,6 +102,8 @@ pub(crate) struct Group {
     id: &'static GroupId,
     /// What reads have that say nothing of their own about the cache.
     plain: OnceLock<Effective>,
+    /// What a row depends on besides its own name, for the handle that asked first.
+    row_names: OnceLock<(Box<str>, Arc<[StampName]>)>,
     /// Look-ups that the first layer answered at once.
     pub(crate) hits_at_once: Striped,
     /// The other look-ups that a layer answered.
@@ -119,6 +123,7 @@ impl Group {
         Self {
             id,
             plain: OnceLock::new(),
+            row_names: OnceLock::new(),
             hits_at_once: Striped::default(),
             later_hits: Counter::default(),
             misses: Counter::default(),
@@ -149,6 +154,29 @@ impl Group {
     /// Whether the cache is switched on is not in it.
     pub(crate) fn plain(&self, policy: impl FnOnce() -> Effective) -> Option<&Effective> {
         matches!(self.id.kind, GroupKind::Model | GroupKind::Function).then(|| self.plain.get_or_init(policy))
+    }
+
+    /// What a row depends on besides its own name, in this scope; made once for the first scope that asks.
+    pub(crate) fn row_names(
+        &self,
+        scope: &str,
+        names: impl Fn() -> Result<Vec<StampName>>,
+    ) -> Result<Arc<[StampName]>> {
+        let make = || names().map(Arc::from);
+        if self.id.kind != GroupKind::Model {
+            return make();
+        }
+        match self.row_names.get() {
+            Some((of, names)) if **of == *scope => Ok(Arc::clone(names)),
+            Some(_) => make(),
+            None => {
+                let made = make()?;
+                // The hash is made once for all who clone them.
+                made.iter().for_each(|name| _ = name.wire_hash());
+                let _ = self.row_names.set((scope.into(), Arc::clone(&made)));
+                Ok(made)
+            }
+        }
     }
 
     /// Counts a load that did not fail.

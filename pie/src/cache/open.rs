@@ -7,11 +7,13 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use foldhash::fast::RandomState;
+
 use super::stamps::StampName;
 
 const SHARDS: usize = 16;
 
-type Names = HashMap<u64, StampName>;
+type Names = HashMap<u64, StampName, RandomState>;
 
 /// All names being read.
 #[derive(Debug, Default)]

@@ -8,29 +8,78 @@
 //! missed, it ends all entries of this process at once.
 
 use std::fmt;
-use std::hash::{BuildHasher, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
+
+use crate::codec::name_hash;
 
 /// The name of something that can be invalidated, as a shared layer stores its token: `pie:~k:user:42`.
 ///
 /// Kinds never collide: `~n` the namespace, `~f:` a family, `~k:` a logical key, `~i:` a value of an index, `~w:` every
 /// write to a table, `~t:` a tag.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StampName(Box<str>);
+///
+/// Cloning is a reference count.
+#[derive(Clone)]
+pub struct StampName {
+    text: Arc<str>,
+    /// Its hash in the wire format, from the first time it is asked for.
+    wire: OnceLock<u64>,
+}
+
+impl PartialEq for StampName {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for StampName {}
+
+impl PartialOrd for StampName {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for StampName {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.text.cmp(&other.text)
+    }
+}
+
+impl Hash for StampName {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+    }
+}
 
 impl StampName {
     /// `scope` is the engine's prefix and its scope, `name` the kind and the rest.
     pub(crate) fn new(scope: &str, name: &str) -> Self {
-        Self([scope, "~", name].concat().into_boxed_str())
+        Self::of([scope, "~", name].concat())
+    }
+
+    fn of(text: impl Into<Arc<str>>) -> Self {
+        Self { text: text.into(), wire: OnceLock::new() }
+    }
+
+    /// The name of a logical key.
+    pub(crate) fn of_key(scope: &str, logical: &str) -> Self {
+        Self::of([scope, "~k:", logical].concat())
+    }
+
+    /// Its hash in the wire format.
+    pub(crate) fn wire_hash(&self) -> u64 {
+        *self.wire.get_or_init(|| name_hash(&self.text))
     }
 
     /// The name of everything that has the same prefix, whatever its scope.
     #[cfg(feature = "redis")]
     pub(crate) fn namespace(&self) -> Self {
-        let prefix = self.0.split_once('~').map_or(&*self.0, |(prefix, _)| prefix);
+        let prefix = self.text.split_once('~').map_or(&*self.text, |(prefix, _)| prefix);
         Self::new(prefix, "n")
     }
 
@@ -39,13 +88,13 @@ impl StampName {
         // A scope's own text and every argument have `~` only in front of a kind of one letter and a colon, or `n`; the
         // last scope ends before the first kind that is not `s`.
         let mut from = 0;
-        while let Some(at) = self.0[from..].find('~').map(|at| at + from) {
-            if !self.0[at + 1..].starts_with("s:") {
-                return (&self.0[..at], &self.0[at + 1..]);
+        while let Some(at) = self.text[from..].find('~').map(|at| at + from) {
+            if !self.text[at + 1..].starts_with("s:") {
+                return (&self.text[..at], &self.text[at + 1..]);
             }
             from = at + 1;
         }
-        ("", &self.0)
+        ("", &self.text)
     }
 
     /// The name of the family whose entries all depend on this name; `None` for names that entries of several families
@@ -65,26 +114,26 @@ impl StampName {
     /// A name as it came from another process; `None` for text that is no name.
     #[cfg(feature = "redis")]
     pub(crate) fn received(text: &str) -> Option<Self> {
-        text.contains('~').then(|| Self(text.into()))
+        text.contains('~').then(|| Self::of(text))
     }
 
     /// The whole name.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 }
 
 impl AsRef<[u8]> for StampName {
     fn as_ref(&self) -> &[u8] {
-        self.0.as_bytes()
+        self.text.as_bytes()
     }
 }
 
 impl fmt::Debug for StampName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // What follows the kind may be a value of a row.
-        let kind = self.0.split_once('~').map_or("?", |(_, rest)| rest.get(..1).unwrap_or("?"));
+        let kind = self.text.split_once('~').map_or("?", |(_, rest)| rest.get(..1).unwrap_or("?"));
         write!(f, "StampName(~{kind}…)")
     }
 }

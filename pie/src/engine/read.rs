@@ -11,6 +11,7 @@ use crate::cache::chain::{Found, Got, Item, Peeked, Seen};
 use crate::cache::entry::Payload;
 use crate::cache::key::{Key, Lookup};
 use crate::cache::read::Loader;
+use crate::cache::stamps::StampName;
 use crate::database::{Row, Session};
 use crate::error::Result;
 use crate::model::{Datum, Schema};
@@ -219,10 +220,24 @@ impl Engine {
     ) -> Result<Item> {
         let key = spec.key(table, self.inner_scope());
         let logical = key.logical();
-        let namespaces = self.namespaces();
-        let names = spec.names(&logical, condition, namespaces.len())?;
-        let mut stamps = self.stamps(&names);
-        stamps.extend(namespaces);
+        let all_names = || {
+            let namespaces = self.namespaces();
+            let names = spec.names(&logical, condition, namespaces.len())?;
+            let mut stamps = self.stamps(&names);
+            stamps.extend(namespaces);
+            Ok(stamps)
+        };
+        let stamps = if spec.row().is_some() && spec.options.tags().is_empty() && spec.rest().family.is_none() {
+            // The others are the same for every row of the model.
+            let group = self.chain().groups.of((spec.schema.group)());
+            let rest = group.row_names(self.scope(), || all_names().map(|names| names[1..].to_vec()))?;
+            let mut stamps = Vec::with_capacity(1 + rest.len());
+            stamps.push(StampName::of_key(self.scope(), &logical));
+            stamps.extend_from_slice(&rest);
+            stamps
+        } else {
+            all_names()?
+        };
         let full = spec.memory_key(table, self.inner_scope());
         let lookup = self.lookup(&full);
         Ok(Item {

@@ -5,7 +5,6 @@
 //! for each engine, with the full key compared in the entry: a collision costs a miss, never a wrong answer.
 
 use std::fmt;
-use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,39 +13,11 @@ use serde::Deserialize;
 
 use super::front::{Front, Held};
 use crate::cache::entry::Inner;
+use crate::cache::key::AsIs;
 use crate::cache::{BoxFuture, CacheLayer, Entry, Key, LayerUsage, Lookup, Peek};
 use crate::error::{Error, ErrorKind, Result};
 use crate::human;
 use crate::query::Source;
-
-/// The hash of a hash is itself.
-#[derive(Debug, Clone, Copy, Default)]
-struct AsIs(u64);
-
-impl Hasher for AsIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        // Only `u64` keys come here, through `write_u64`; anything else still hashes to something.
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-}
-
-impl BuildHasher for AsIs {
-    type Hasher = Self;
-
-    fn build_hasher(&self) -> Self {
-        Self(0)
-    }
-}
 
 /// How the memory layer is set up.
 ///

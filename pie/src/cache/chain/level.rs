@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use futures_util::FutureExt;
 
 use super::Chain;
+use super::gather::Gathering;
 use crate::cache::layer::{BoxFuture, CacheLayer};
 use crate::cache::stats::{LayerCounters, LayerStats};
 use crate::error::Result;
@@ -23,6 +24,7 @@ pub(super) struct Level {
     pub(super) memory: Option<Arc<Memory>>,
     pub(super) source: Source,
     pub(super) counters: LayerCounters,
+    pub(super) gathering: Gathering,
     /// Until when the layer is left alone, on the steady clock, because it did not answer in time.
     resting_until: AtomicU64,
     strange_said: AtomicBool,
@@ -33,7 +35,7 @@ impl Level {
         let counters = LayerCounters::default();
         let any: Arc<dyn Any + Send + Sync> = Arc::clone(&layer) as _;
         let (memory, source) = (any.downcast().ok(), layer.source());
-        Self { layer, memory, source, counters, resting_until: AtomicU64::new(0), strange_said: AtomicBool::new(false) }
+        Self { layer, memory, source, counters, gathering: Gathering::default(), resting_until: AtomicU64::new(0), strange_said: AtomicBool::new(false) }
     }
 
     /// Whether the layer is left alone for now.

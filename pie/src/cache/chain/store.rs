@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::{Chain, Item, Level, MAX_BATCH, Ticket, Which};
 use crate::cache::entry::{Entry, Payload, Times};
 use crate::cache::layer::{SharedLayer, SharedWrite};
-use crate::codec::{Envelope, Token, name_hash};
+use crate::codec::{Envelope, Token};
 use crate::task;
 
 impl Chain {
@@ -126,7 +126,7 @@ impl Chain {
                 stamps: item
                     .names
                     .iter()
-                    .map(|name| name_hash(name.as_str()))
+                    .map(|name| name.wire_hash())
                     .zip(tokens.iter().copied())
                     .collect(),
             };

@@ -7,7 +7,7 @@ use super::{Chain, Found, Item, Level, Ticket, Which};
 use crate::cache::entry::{Entry, Times};
 use crate::cache::layer::{Peek, SharedLayer, SharedRead, SharedReply};
 use crate::cache::stamps::{Snapshot, StampName};
-use crate::codec::{Envelope, name_hash};
+use crate::codec::Envelope;
 
 impl Chain {
     /// Asks a shared layer for some of the items; `None` where it failed.
@@ -17,12 +17,23 @@ impl Chain {
         items: &[Arc<Item>],
         wanted: &[usize],
     ) -> Option<Vec<(usize, SharedReply)>> {
-        let reads: Vec<SharedRead<'_>> = wanted
+        let replies = match wanted {
+            [one] => vec![Self::read_together(level, shared, &items[*one]).await?],
+            _ => Self::call(level, shared, &wanted.iter().map(|i| &items[*i]).collect::<Vec<_>>()).await?,
+        };
+        let fits = |i: usize, reply: &SharedReply| reply.tokens.len() == items[i].names.len();
+        Some(wanted.iter().copied().zip(replies).filter(|(i, reply)| fits(*i, reply)).collect())
+    }
+
+    /// One call of a shared layer.
+    pub(super) async fn call(
+        level: &Level,
+        shared: &dyn SharedLayer,
+        items: &[&Arc<Item>],
+    ) -> Option<Vec<SharedReply>> {
+        let reads: Vec<SharedRead<'_>> = items
             .iter()
-            .map(|i| {
-                let item = &items[*i];
-                SharedRead { key: &item.key, names: &item.names, ttl: item.limits.life() }
-            })
+            .map(|item| SharedRead { key: &item.key, names: &item.names, ttl: item.limits.life() })
             .collect();
         let start = Instant::now();
         let replies = Self::guarded(level, "read", |_| shared.read(&reads)).await?;
@@ -30,8 +41,7 @@ impl Chain {
         level.counters.times.record(took);
         #[cfg(feature = "metrics")]
         crate::cache::publish::layer_time(level.layer.name(), took);
-        let fits = |i: usize, reply: &SharedReply| reply.tokens.len() == items[i].names.len();
-        Some(wanted.iter().copied().zip(replies).filter(|(i, reply)| fits(*i, reply)).collect())
+        Some(replies)
     }
 
     /// Looks some of the items up, layer by layer: a shared layer is asked once for all that are still missing. Fresh hits
@@ -222,7 +232,7 @@ impl Chain {
         let current = item.names.iter().zip(&reply.tokens);
         let same = envelope.stamps.len() == item.names.len()
             && current.zip(&envelope.stamps).all(|((name, token), stamp)| {
-                *stamp == (name_hash(name.as_str()), *token)
+                *stamp == (name.wire_hash(), *token)
                     || (mistake!(TagFoldedAway) && name.parts().1.starts_with("t:"))
             });
         if !same {

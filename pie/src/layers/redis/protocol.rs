@@ -11,6 +11,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use foldhash::fast::RandomState;
 use redis::{Pipeline, Value};
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -417,44 +418,44 @@ impl<W: Wire> Protocol<W> {
     pub(crate) async fn read(&self, reads: &[SharedRead<'_>]) -> Result<Vec<SharedReply>> {
         self.send_pending().await?;
 
-        // Names that several keys share are asked for once; each key's own comes with its creation.
-        let mut place: HashMap<&StampName, usize> = HashMap::new();
-        let mut shared: Vec<&StampName> = Vec::new();
-        for name in reads.iter().flat_map(|read| read.names.iter().skip(1)) {
+        // Names that several keys share are asked for once. The own name of a key that is read alone comes with its creation:
+        // a miss then costs this one trip. Of many keys most are hits, and their own names are asked for like the others.
+        let alone = reads.len() == 1;
+        let mut place: HashMap<&StampName, usize, RandomState> = HashMap::default();
+        let mut asked: Vec<&StampName> = Vec::new();
+        for name in reads.iter().flat_map(|read| read.names.iter().skip(usize::from(alone))) {
             place.entry(name).or_insert_with(|| {
-                shared.push(name);
-                shared.len() - 1
+                asked.push(name);
+                asked.len() - 1
             });
         }
         let ttl = reads.iter().map(|read| read.ttl).max().unwrap_or(0);
 
-        let mut pipe = redis::pipe();
+        let mut pipe = redis::Pipeline::with_capacity(2);
         let mget = pipe.cmd("MGET");
         for read in reads {
             mget.arg(read.key.as_str());
         }
-        for name in &shared {
+        for name in &asked {
             mget.arg(name.as_str());
         }
-        let mut own: Vec<Token> = Vec::with_capacity(reads.len());
-        for read in reads {
+        let mut own = None;
+        if alone && let Some(name) = reads[0].names.first() {
             let fresh = random_token();
-            own.push(fresh);
-            if let Some(name) = read.names.first() {
-                create(&mut pipe, name, &fresh, ttl);
-            }
+            create(&mut pipe, name, &fresh, ttl);
+            own = Some(fresh);
         }
         let mut replies = self.wire.run(pipe).await?.into_iter();
         let Some(Value::Array(mut values)) = replies.next() else { return Err(garbled()) };
-        if values.len() != reads.len() + shared.len() {
+        if values.len() != reads.len() + asked.len() {
             return Err(garbled());
         }
-        for (i, reply) in replies.enumerate().take(own.len()) {
+        if let (Some(own), Some(reply)) = (&mut own, replies.next()) {
             match as_token(&reply) {
-                Some(existing) => own[i] = existing,
+                Some(existing) => *own = existing,
                 None if mistake!(MissingTokenOk) => {
-                    if let Some(stored) = stored_token(&values[i]) {
-                        own[i] = stored;
+                    if let Some(stored) = stored_token(&values[0]) {
+                        *own = stored;
                     }
                 }
                 None => {}
@@ -465,32 +466,31 @@ impl<W: Wire> Protocol<W> {
         // A missing token is a miss, also if the second trip finds one: between the two the server may have been replaced by
         // one that remembers what this one had forgotten.
         let missing: Vec<bool> = tokens.iter().map(Option::is_none).collect();
-        let is_whole = |read: &SharedRead<'_>| {
-            read.names.iter().skip(1).all(|name| place.get(name).is_some_and(|at| !missing[*at]))
-        };
         if tokens.contains(&None) {
-            self.create_missing(&shared, &mut tokens, ttl).await?;
+            self.create_missing(&asked, &mut tokens, ttl).await?;
         }
         reads
             .iter()
             .zip(values)
-            .zip(own)
-            .map(|((read, value), own)| {
+            .map(|(read, value)| {
+                let mut whole = true;
+                let mut of_read: Vec<Token> = Vec::with_capacity(read.names.len());
+                of_read.extend(own);
+                for name in read.names.iter().skip(of_read.len()) {
+                    let at = place.get(name).copied().ok_or_else(garbled)?;
+                    whole &= !missing[at];
+                    of_read.push(tokens[at].ok_or_else(garbled)?);
+                }
                 let bytes = match value {
-                    Value::BulkString(bytes) if is_whole(read) => Some(Bytes::from(bytes)),
+                    Value::BulkString(bytes) if whole => Some(Bytes::from(bytes)),
                     _ => None,
                 };
-                let rest = read.names.iter().skip(1).map(|name| place.get(name).and_then(|at| tokens[*at]));
-                let tokens = std::iter::once(Some(own))
-                    .chain(rest)
-                    .collect::<Option<Vec<Token>>>()
-                    .ok_or_else(garbled)?;
-                Ok(SharedReply::new(bytes, tokens))
+                Ok(SharedReply::new(bytes, of_read))
             })
             .collect()
     }
 
-    /// A second round trip, only after an invalidation of a name that many keys share.
+    /// A second round trip: after an invalidation of a name that many keys share, and for misses among many keys.
     async fn create_missing(
         &self,
         names: &[&StampName],
