@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use pie::prelude::*;
 use pie::Memory;
+use pie::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// The row of all benchmarks.

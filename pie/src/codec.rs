@@ -5,15 +5,17 @@
 //!       | stamp count u8 | (name hash u64, token [u8; 16])* | payload | checksum [u8; 8]
 //! ```
 //!
-//! All integers are little-endian; times are milliseconds since 1970 UTC; a name hash is the first eight bytes of the
-//! name's BLAKE3 hash, the checksum those of everything before it. An unknown version, a bad checksum, a load time in
+//! All integers are little-endian; times are milliseconds since 1970 UTC; a name hash is the
+//! XXH3 hash of the name, the checksum that of everything before it. An unknown version, a bad checksum, a load time in
 //! the future or a payload that does not decode is a miss. The bytes are frozen by tests.
 
 use std::borrow::Cow;
 
 use bytes::Bytes;
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, Timelike};
+use smallvec::SmallVec;
 use uuid::Uuid;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::model::Datum;
 
@@ -37,20 +39,14 @@ pub type Token = [u8; 16];
 pub type Stamped = (u64, Token);
 
 const MAGIC: &[u8; 3] = b"pie";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const HEADER: usize = 3 + 3 + 8 + 8 + 1;
 const EMPTY: u8 = 1;
 
 /// The stable hash of a stamp name in the wire format.
 #[must_use]
 pub fn name_hash(name: &str) -> u64 {
-    first_eight(name.as_bytes())
-}
-
-fn first_eight(bytes: &[u8]) -> u64 {
-    let mut eight = [0; 8];
-    eight.copy_from_slice(&blake3::hash(bytes).as_bytes()[..8]);
-    u64::from_le_bytes(eight)
+    xxh3_64(name.as_bytes())
 }
 
 /// What stands before the payload of a stored entry.
@@ -66,7 +62,7 @@ pub struct Envelope {
     /// Until when it may be served, in milliseconds since 1970 UTC.
     pub deadline: u64,
     /// What it was loaded under.
-    pub stamps: Vec<Stamped>,
+    pub stamps: SmallVec<[Stamped; 6]>,
 }
 
 impl Envelope {
@@ -85,7 +81,7 @@ impl Envelope {
             out.extend_from_slice(token);
         }
         out.extend_from_slice(payload);
-        let checksum = first_eight(&out);
+        let checksum = xxh3_64(&out);
         out.extend_from_slice(&checksum.to_le_bytes());
         Bytes::from(out)
     }
@@ -98,16 +94,17 @@ impl Envelope {
         if input.take(3)? != MAGIC || input.byte()? != VERSION {
             return None;
         }
-        if first_eight(&bytes[..body]).to_le_bytes() != bytes[body..] {
+        if xxh3_64(&bytes[..body]).to_le_bytes() != bytes[body..] {
             return None;
         }
         let codec = input.byte()?;
         let empty = input.byte()? & EMPTY != 0;
         let (loaded_at, deadline) = (input.u64()?, input.u64()?);
         let count = input.byte()?;
-        let stamps = (0..count)
-            .map(|_| Some((input.u64()?, input.take(16)?.try_into().ok()?)))
-            .collect::<Option<Vec<Stamped>>>()?;
+        let mut stamps = SmallVec::new();
+        for _ in 0..count {
+            stamps.push((input.u64()?, input.take(16)?.try_into().ok()?));
+        }
         let payload = bytes.slice(body - input.rest().len()..body);
         Some((Self { codec, empty, loaded_at, deadline, stamps }, payload))
     }
@@ -361,7 +358,7 @@ mod tests {
             empty: true,
             loaded_at: 1_700_000_000_000,
             deadline: 1_700_000_300_000,
-            stamps: vec![(name_hash("k:user:42"), *b"0123456789abcdef")],
+            stamps: SmallVec::from_iter([(name_hash("k:user:42"), *b"0123456789abcdef")]),
         };
         (envelope, encoder.into_bytes())
     }

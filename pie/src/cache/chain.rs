@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use level::Level;
 pub(crate) use lock::{Locked, Locking};
+use smallvec::SmallVec;
 
 use super::commits::Commits;
 use super::entry::{AnyValue, Entry, Inner, Payload, ValueCodec};
@@ -62,7 +63,7 @@ impl Item {
 /// The shared tokens before a load, for each layer; `None` for in-process layers and for shared ones that did not answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Tokens {
-    layers: Vec<Option<Vec<Token>>>,
+    layers: SmallVec<[Option<Arc<Vec<Token>>>; 2]>,
     /// How many shared layers did not answer.
     unknown: usize,
 }
@@ -336,7 +337,8 @@ impl Chain {
     pub(crate) fn suits(&self, found: &Found, item: &Item) -> bool {
         let now = self.clock.steady();
         Self::fresh(found.entry.inner(), item.limits, now)
-            || (found.stale && Self::stale_within(found.entry.inner(), item.limits, now, item.limits.window()))
+            || (found.stale
+                && Self::stale_within(found.entry.inner(), item.limits, now, item.limits.window()))
     }
 
     /// Whether an entry has passed this part of its time, in thousandths.

@@ -4,8 +4,8 @@
 //! each group has a static identity that draws its number at the first use, and each engine a table by that number.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::latency::{Histogram, Latency};

@@ -30,6 +30,17 @@ impl Key {
         }
     }
 
+    /// The key of an answer of this shape; its suffix is `@` and the fingerprint.
+    pub(crate) fn of_shape(lookup: Lookup<'_>, prefix: &str, logical: &str, fingerprint: u64) -> Self {
+        let mut suffix = *b"@0000000000000000";
+        for (at, place) in suffix[1..].iter_mut().enumerate() {
+            let digit = (fingerprint >> (60 - 4 * at)) & 15;
+            *place = b"0123456789abcdef"[usize::try_from(digit).unwrap_or(0)];
+        }
+        // Digits are text.
+        Self::new(lookup.full, lookup.hash, prefix, logical, std::str::from_utf8(&suffix).unwrap_or_default())
+    }
+
     /// The whole key as a layer stores it: `pie:user:42@90ab…`.
     #[must_use]
     pub fn as_str(&self) -> &str {

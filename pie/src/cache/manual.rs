@@ -13,9 +13,9 @@ use super::groups::MANUAL;
 use super::key::{Key, Lookup};
 use super::rules::Limits;
 use super::stamps::StampName;
-use crate::plan::text::MemoryKey;
 use crate::codec::{CodecId, Decoder, Encoder};
 use crate::error::{Error, ErrorKind, Result};
+use crate::plan::text::MemoryKey;
 
 /// The most bytes of a key.
 const MAX_KEY: usize = 16 << 10;
@@ -171,6 +171,6 @@ pub(crate) fn item(
     full.extend_from_slice(key.as_bytes());
     full.extend_from_slice(&FINGERPRINT.to_le_bytes());
     let lookup = Lookup { full: &full, hash: chain.stamps.hash(&full) };
-    let key = Key::new(lookup.full, lookup.hash, scope, key, &format!("@{FINGERPRINT:016x}"));
+    let key = Key::of_shape(lookup, scope, key, FINGERPRINT);
     Ok(Item { key, names, limits, codec: &CODEC, group: &MANUAL })
 }

@@ -16,6 +16,7 @@ use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
 use crate::codec::name_hash;
+use crate::plan::text::Text;
 
 /// The name of something that can be invalidated, as a shared layer stores its token: `pie:~k:user:42`.
 ///
@@ -68,7 +69,14 @@ impl StampName {
 
     /// The name of a logical key.
     pub(crate) fn of_key(scope: &str, logical: &str) -> Self {
-        Self::of([scope, "~k:", logical].concat())
+        let mut text = Text::from(scope);
+        text.extend_from_slice(b"~k:");
+        text.extend_from_slice(logical.as_bytes());
+        match std::str::from_utf8(&text) {
+            Ok(text) => Self::of(text),
+            // All three parts are text.
+            Err(_) => Self::of([scope, "~k:", logical].concat()),
+        }
     }
 
     /// Its hash in the wire format.
@@ -202,11 +210,12 @@ impl Stamps {
 
     /// The versions of these names now; to be taken before the load begins.
     pub(crate) fn snapshot<'n>(&self, names: impl IntoIterator<Item = &'n StampName>) -> Snapshot {
-        let slots: SmallVec<[u32; 6]> = names
-            .into_iter()
-            .filter(|name| !(mistake!(TagFoldedAway) && name.parts().1.starts_with("t:")))
-            .map(|name| self.slot(name))
-            .collect();
+        let mut slots: SmallVec<[u32; 6]> = SmallVec::new();
+        for name in names {
+            if !(mistake!(TagFoldedAway) && name.parts().1.starts_with("t:")) {
+                slots.push(self.slot(name));
+            }
+        }
         Snapshot { sum: self.sum(&slots), slots }
     }
 

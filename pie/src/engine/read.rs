@@ -176,11 +176,7 @@ impl Loader for LoadMany<'_> {
 }
 
 /// Runs a read where it belongs: past the cache in a transaction, through it on an engine.
-async fn read(
-    on: Target<'_>,
-    spec: Spec<'_>,
-    table: &'static ShapeTable,
-) -> Result<Answer> {
+async fn read(on: Target<'_>, spec: Spec<'_>, table: &'static ShapeTable) -> Result<Answer> {
     match on {
         Target::Tx(tx) => {
             let mut session = tx.session().await?;
@@ -227,7 +223,8 @@ impl Engine {
             stamps.extend(namespaces);
             Ok(stamps)
         };
-        let stamps = if spec.row().is_some() && spec.options.tags().is_empty() && spec.rest().family.is_none() {
+        let stamps = if spec.row().is_some() && spec.options.tags().is_empty() && spec.rest().family.is_none()
+        {
             // The others are the same for every row of the model.
             let group = self.chain().groups.of((spec.schema.group)());
             let rest = group.row_names(self.scope(), || all_names().map(|names| names[1..].to_vec()))?;
@@ -241,7 +238,7 @@ impl Engine {
         let full = spec.memory_key(table, self.inner_scope());
         let lookup = self.lookup(&full);
         Ok(Item {
-            key: Key::new(lookup.full, lookup.hash, self.scope(), &logical, &key.suffix()),
+            key: Key::of_shape(lookup, self.scope(), &logical, key.fingerprint),
             names: stamps,
             limits: policy.rules.limits,
             codec: &table.codec,

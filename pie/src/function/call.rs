@@ -261,9 +261,8 @@ impl<'a> Call<'a> {
         stamps.extend(namespaces);
         let full = self.full();
         let hash = engine.chain().stamps.hash(&full);
-        let suffix = format!("@{:016x}", self.fingerprint);
         Ok(Item {
-            key: Key::new(&full, hash, engine.scope(), &logical, &suffix),
+            key: Key::of_shape(Lookup { full: &full, hash }, engine.scope(), &logical, self.fingerprint),
             names: stamps,
             limits: policy.rules.limits,
             codec,

@@ -109,9 +109,15 @@ mod tests {
             let items: Vec<i32> = (0..count).collect();
             let few: Few<i32> = items.iter().copied().collect();
             assert_eq!(*few, *items);
-            assert_eq!(*few.clone().map(|item| item + 1), *items.iter().map(|item| item + 1).collect::<Vec<_>>());
+            assert_eq!(
+                *few.clone().map(|item| item + 1),
+                *items.iter().map(|item| item + 1).collect::<Vec<_>>()
+            );
             assert_eq!(format!("{few:?}"), format!("{items:?}"));
         }
-        assert_eq!((&*Few::from([7]), &*Few::from([7, 8]), Few::<u8>::from([]).len()), (&[7][..], &[7, 8][..], 0));
+        assert_eq!(
+            (&*Few::from([7]), &*Few::from([7, 8]), Few::<u8>::from([]).len()),
+            (&[7][..], &[7, 8][..], 0)
+        );
     }
 }

@@ -146,8 +146,10 @@ static PLAIN: [bool; 256] = {
     let mut all = [true; 256];
     let mut at = 0;
     while at < all.len() {
-        let special =
-            matches!(at as u8, 0..=0x1f | 0x7f | b':' | b'%' | b'*' | b'?' | b'[' | b']' | b'\\' | b',' | b'@');
+        let special = matches!(
+            at as u8,
+            0..=0x1f | 0x7f | b':' | b'%' | b'*' | b'?' | b'[' | b']' | b'\\' | b',' | b'@'
+        );
         all[at] = !special;
         at += 1;
     }

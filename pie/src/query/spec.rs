@@ -88,12 +88,7 @@ pub(crate) struct Effective {
 impl Effective {
     /// The query's word counts more than the model's, the model's more than the engine's. `defaults` are the engine's, made
     /// once by [`defaults`].
-    pub(crate) fn of(
-        options: &Options,
-        policy: &Policy,
-        config: &CacheConfig,
-        defaults: &Rules,
-    ) -> Self {
+    pub(crate) fn of(options: &Options, policy: &Policy, config: &CacheConfig, defaults: &Rules) -> Self {
         let more = options.more.as_deref().unwrap_or(&NOTHING_MORE);
         let ttl = options.ttl.or(policy.ttl).unwrap_or(config.default_ttl);
         let jitter = match more.jitter.or(policy.jitter) {
@@ -206,10 +201,6 @@ impl KeyText {
         full.extend_from_slice(&self.full);
         full.extend_from_slice(&self.fingerprint.to_le_bytes());
         full
-    }
-
-    pub(crate) fn suffix(&self) -> String {
-        format!("@{:016x}", self.fingerprint)
     }
 }
 

@@ -87,7 +87,8 @@ impl Chain {
             tokio::task::yield_now().await;
             others = gatherer.close();
         }
-        let items: Vec<&Arc<Item>> = std::iter::once(item).chain(others.iter().map(|(item, _)| item)).collect();
+        let items: Vec<&Arc<Item>> =
+            std::iter::once(item).chain(others.iter().map(|(item, _)| item)).collect();
         let Some(replies) = Self::call(level, shared, &items).await else {
             let alone = others.is_empty();
             drop(others);

@@ -35,7 +35,15 @@ impl Level {
         let counters = LayerCounters::default();
         let any: Arc<dyn Any + Send + Sync> = Arc::clone(&layer) as _;
         let (memory, source) = (any.downcast().ok(), layer.source());
-        Self { layer, memory, source, counters, gathering: Gathering::default(), resting_until: AtomicU64::new(0), strange_said: AtomicBool::new(false) }
+        Self {
+            layer,
+            memory,
+            source,
+            counters,
+            gathering: Gathering::default(),
+            resting_until: AtomicU64::new(0),
+            strange_said: AtomicBool::new(false),
+        }
     }
 
     /// Whether the layer is left alone for now.

@@ -63,7 +63,7 @@ impl Chain {
                 let batch: Vec<(&Arc<Item>, &Entry, &[Token])> = stored
                     .iter()
                     .filter_map(|(item, entry, ticket)| {
-                        Some((item, entry, ticket.tokens.layers[at].as_deref()?))
+                        Some((item, entry, ticket.tokens.layers[at].as_ref()?.as_slice()))
                     })
                     .collect();
                 chain.write(level, shared, &batch).await;
@@ -123,12 +123,7 @@ impl Chain {
                 empty: entry.is_empty(),
                 loaded_at,
                 deadline: loaded_at.saturating_add(entry.deadline().saturating_sub(entry.loaded_at())),
-                stamps: item
-                    .names
-                    .iter()
-                    .map(|name| name.wire_hash())
-                    .zip(tokens.iter().copied())
-                    .collect(),
+                stamps: item.names.iter().map(|name| name.wire_hash()).zip(tokens.iter().copied()).collect(),
             };
             sealed.push((item, envelope.seal(body), ttl));
         }

@@ -160,7 +160,7 @@ impl Chain {
                 tagged.push((place, i, tags));
             }
             let entry = self.open(&items[i], &reply, &ticket.snapshot);
-            if ticket.tokens.layers[at].replace(reply.tokens).is_none() {
+            if ticket.tokens.layers[at].replace(Arc::new(reply.tokens)).is_none() {
                 ticket.tokens.unknown -= 1;
             }
             if let Some(place) = place {
