@@ -126,6 +126,13 @@ impl Random {
     }
 }
 
+/// Prints the line of a figure that was not measured in rounds.
+#[allow(clippy::print_stdout, reason = "it is what a benchmark does")]
+pub fn line(bench: &str, ratio: f64, more: &[(&str, f64)]) {
+    let more: String = more.iter().map(|(name, figure)| format!(", \"{name}\": {figure:.1}")).collect();
+    println!("{{\"bench\": \"{bench}\", \"ratio\": {ratio:.3}{more}}}");
+}
+
 /// One measured pair: pie and its floor.
 #[derive(Debug, Default)]
 pub struct Pair {

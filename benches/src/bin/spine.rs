@@ -12,6 +12,13 @@ use pie_benches::{Pair, User, each, engine, new_user, users, zipf};
 const KEYS: i64 = 10_000;
 const ROUNDS: usize = 7;
 
+/// A function whose hits are counted for `l1_fn_1t`.
+#[cached(ttl = "1h", key = "score:{id}", tags("scores"))]
+async fn score(engine: &Engine, id: i64) -> pie::Result<Arc<u64>> {
+    let _ = engine;
+    Ok(Arc::new(id.unsigned_abs()))
+}
+
 type Floor = mini_moka::sync::Cache<String, Arc<User>>;
 
 async fn in_memory() -> pie::Result<(Engine, Floor, Vec<String>)> {
@@ -127,6 +134,32 @@ async fn hits_in_memory() -> pie::Result<()> {
         pair.round(each(pie, 200_000), each(start.elapsed(), 200_000));
     }
     pair.print("l1_list_1t", "");
+
+    let scores: mini_moka::sync::Cache<String, Arc<u64>> =
+        mini_moka::sync::Cache::builder().time_to_live(Duration::from_secs(3_600)).build();
+    for id in 1..=KEYS {
+        scores.insert(ready_at(&ready, id).clone(), score(&engine, id).await?);
+    }
+    let mut pair = Pair::default();
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        for id in &trace {
+            assert_eq!(*score(&engine, *id).await?, id.unsigned_abs());
+        }
+        let pie = start.elapsed();
+        let start = Instant::now();
+        for id in &trace {
+            assert_eq!(scores.get(ready_at(&ready, *id)).as_deref(), Some(&id.unsigned_abs()));
+        }
+        pair.round(each(pie, count), each(start.elapsed(), count));
+    }
+    let allocations = allocation_counter::measure(|| {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        for id in &trace[..10_000] {
+            assert!(std::pin::pin!(score(&engine, *id)).poll(&mut context).is_ready());
+        }
+    });
+    pair.print("l1_fn_1t", &format!(", \"allocs\": {}", allocations.count_total / 10_000));
     engine.close().await;
     Ok(())
 }

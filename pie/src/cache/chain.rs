@@ -116,7 +116,7 @@ pub(crate) enum Peeked<R> {
 }
 
 /// A value in its layer, looked at where it is.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Seen<'e> {
     pub(crate) value: &'e AnyValue,
     pub(crate) empty: bool,

@@ -171,8 +171,6 @@ impl Group {
             Some(_) => make(),
             None => {
                 let made = make()?;
-                // The hash is made once for all who clone them.
-                made.iter().for_each(|name| _ = name.wire_hash());
                 let _ = self.row_names.set((scope.into(), Arc::clone(&made)));
                 Ok(made)
             }

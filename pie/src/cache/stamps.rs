@@ -9,8 +9,8 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
@@ -27,13 +27,13 @@ use crate::plan::text::Text;
 #[derive(Clone)]
 pub struct StampName {
     text: Arc<str>,
-    /// Its hash in the wire format, from the first time it is asked for.
-    wire: OnceLock<u64>,
+    /// Its hash in the wire format.
+    wire: u64,
 }
 
 impl PartialEq for StampName {
     fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
+        self.wire == other.wire && self.text == other.text
     }
 }
 
@@ -53,7 +53,7 @@ impl Ord for StampName {
 
 impl Hash for StampName {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.text.hash(state);
+        self.wire.hash(state);
     }
 }
 
@@ -64,7 +64,8 @@ impl StampName {
     }
 
     fn of(text: impl Into<Arc<str>>) -> Self {
-        Self { text: text.into(), wire: OnceLock::new() }
+        let text = text.into();
+        Self { wire: name_hash(&text), text }
     }
 
     /// The name of a logical key.
@@ -81,7 +82,7 @@ impl StampName {
 
     /// Its hash in the wire format.
     pub(crate) fn wire_hash(&self) -> u64 {
-        *self.wire.get_or_init(|| name_hash(&self.text))
+        self.wire
     }
 
     /// The name of everything that has the same prefix, whatever its scope.

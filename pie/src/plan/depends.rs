@@ -9,7 +9,7 @@ use crate::model::{ColumnType, Datum, Index, Schema};
 /// How many values of an index a read may name before it depends on the whole table instead.
 const MAX_INDEX_VALUES: usize = 4;
 
-fn utf8(text: Text) -> String {
+fn utf8(text: &Text) -> String {
     // Keys are built from UTF-8 parts and ASCII; nothing is ever cut inside a character.
     String::from_utf8(text.to_vec())
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
@@ -53,7 +53,7 @@ pub(crate) fn index_name(schema: &Schema, index: &Index, values: &[&Datum<'_>]) 
         name.push_str(schema.columns.get(*column).map_or("?", |def| def.name));
     }
     name.push('=');
-    name.push_str(&utf8(if args.len() > 200 {
+    name.push_str(&utf8(&if args.len() > 200 {
         let mut hashed = String::from("%h");
         super::text::push_hash(&mut hashed, &args);
         Text::from(hashed.as_bytes())

@@ -7,9 +7,10 @@ use std::ops::Deref;
 ///
 /// The compiler sees through it where it cannot through a buffer that may or may not be filled: a query is moved several times
 /// before it is asked, and each move of a buffer is one through memory.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub enum Few<T> {
     /// No item.
+    #[default]
     None,
     /// One.
     One(T),
@@ -41,12 +42,6 @@ impl<T> Few<T> {
             Self::Two(items) => Few::Two(items.map(each)),
             Self::Many(items) => Few::Many(items.into_iter().map(each).collect()),
         }
-    }
-}
-
-impl<T> Default for Few<T> {
-    fn default() -> Self {
-        Self::None
     }
 }
 

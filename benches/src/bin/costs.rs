@@ -1,0 +1,250 @@
+//! What is not a hit, and what happens when there is much: misses, stampedes, a million entries, the choice of what stays.
+//!
+//! `cargo run --release -p pie-benches --bin costs [-- postgres://…]`; without a URL the line of PostgreSQL is left out.
+#![allow(clippy::cast_precision_loss, clippy::cast_possible_wrap, reason = "figures for people")]
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use pie::Memory;
+use pie::prelude::*;
+use pie_benches::{Pair, Random, User, each, line, median, new_user, zipf};
+use sqlx::Row as _;
+
+const ROUNDS: usize = 5;
+
+/// A function whose body costs nothing.
+#[cached(ttl = "1h", key = "counted:{id}", name = "counted", tags("all"))]
+async fn counted(engine: &Engine, id: i64) -> Arc<i64> {
+    let _ = engine;
+    LOADS.fetch_add(1, Ordering::Relaxed);
+    Arc::new(id)
+}
+
+/// How often its body ran.
+static LOADS: AtomicU64 = AtomicU64::new(0);
+
+async fn engine(bytes: u64) -> pie::Result<Engine> {
+    Engine::builder().database("sqlite::memory:").memory(Memory::max_bytes(bytes)).build().await
+}
+
+/// A read that no layer answers beside the plain query of sqlx, on the same pool. A macro, because sqlx's traits for any database
+/// would take more lines than the measurement.
+macro_rules! misses {
+    ($bench:literal, $pool:expr, $select:literal) => {{
+        let pool = $pool;
+        const ROWS: i64 = 2_000;
+        let engine =
+            Engine::builder().database(pool.clone()).memory(Memory::max_bytes(64 << 20)).build().await?;
+        engine.create_tables::<(User,)>().await?;
+        User::query(&engine).delete().await?;
+        User::insert_many(&engine, (1..=ROWS).map(new_user)).await?;
+        let first = User::query(&engine).order_by(User::ID.asc()).first().required().await?.id;
+        let mut pair = Pair::default();
+        for _ in 0..ROUNDS {
+            engine.cache().clear().await?;
+            let start = Instant::now();
+            for id in first..first + ROWS {
+                assert_eq!(User::find_by_id(&engine, id).required().await?.source(), pie::Source::Database);
+            }
+            let pie = start.elapsed();
+            let start = Instant::now();
+            for id in first..first + ROWS {
+                let row = sqlx::query($select).bind(id).fetch_one(&pool).await?;
+                let user = User {
+                    id: row.try_get(0)?,
+                    email: row.try_get(1)?,
+                    name: row.try_get(2)?,
+                    status: row.try_get(3)?,
+                    age: row.try_get(4)?,
+                    score: row.try_get(5)?,
+                    active: row.try_get(6)?,
+                };
+                assert_eq!(user.id, id);
+            }
+            pair.round(each(pie, ROWS.unsigned_abs()), each(start.elapsed(), ROWS.unsigned_abs()));
+        }
+        pair.print($bench, "");
+        User::query(&engine).delete().await?;
+        engine.close().await;
+        Ok::<(), Box<dyn std::error::Error>>(())
+    }};
+}
+
+/// A thousand tasks on one cold key, and on a thousand cold keys, with loads of 20 ms.
+async fn stampede() -> pie::Result<()> {
+    const TASKS: i64 = 1_000;
+    const LOAD: Duration = Duration::from_millis(20);
+    let engine = engine(64 << 20).await?;
+    let (mut one, mut many) = (Vec::new(), Vec::new());
+    let loads = Arc::new(AtomicU64::new(0));
+    for round in 0..ROUNDS {
+        for (keys, times) in [(1, &mut one), (TASKS, &mut many)] {
+            loads.store(0, Ordering::Relaxed);
+            let start = Instant::now();
+            let tasks: Vec<_> = (0..TASKS)
+                .map(|task| {
+                    let (engine, loads) = (engine.clone(), Arc::clone(&loads));
+                    tokio::spawn(async move {
+                        let key = format!("cold:{round}:{keys}:{}", task % keys);
+                        let load = async || {
+                            loads.fetch_add(1, Ordering::Relaxed);
+                            tokio::time::sleep(LOAD).await;
+                            Ok::<_, pie::Error>(task % keys)
+                        };
+                        engine
+                            .cache()
+                            .get_or_load(&key, Duration::from_secs(60), load)
+                            .await
+                            .map(|value| *value)
+                    })
+                })
+                .collect();
+            for (task, answer) in (0..TASKS).zip(tasks) {
+                assert_eq!(answer.await.ok().and_then(Result::ok), Some(task % keys));
+            }
+            times.push(start.elapsed().as_secs_f64() / LOAD.as_secs_f64());
+            assert_eq!(loads.load(Ordering::Relaxed), keys.unsigned_abs());
+        }
+    }
+    line("stampede_one_key", median(one), &[("loads", 1.0)]);
+    line("stampede_1000_keys", median(many), &[("loads", 1_000.0)]);
+    engine.close().await;
+    Ok(())
+}
+
+/// Hits and invalidations with a million entries beside a thousand.
+async fn scale() -> pie::Result<()> {
+    let (few, many) = (1_000_i64, 1_000_000_i64);
+    let (small, large) = (engine(2 << 30).await?, engine(2 << 30).await?);
+    for (engine, entries) in [(&small, few), (&large, many)] {
+        for id in 1..=entries {
+            counted(engine, id).await;
+        }
+    }
+    let traces = [zipf(1_000, 0.99, 1_000_000), zipf(1_000_000, 0.99, 1_000_000)];
+    let mut hits = Pair::default();
+    for _ in 0..ROUNDS {
+        let mut times = [Duration::ZERO; 2];
+        for ((engine, trace), time) in [&small, &large].into_iter().zip(&traces).zip(&mut times) {
+            let (start, before) = (Instant::now(), LOADS.load(Ordering::Relaxed));
+            for id in trace {
+                assert_eq!(*counted(engine, *id).await, *id);
+            }
+            *time = start.elapsed();
+            assert_eq!(LOADS.load(Ordering::Relaxed), before, "all of them were hits");
+        }
+        hits.round(each(times[1], 1_000_000), each(times[0], 1_000_000));
+    }
+    hits.print("hits_1m_over_1k", "");
+
+    let mut ends = Pair::default();
+    for _ in 0..ROUNDS {
+        let mut times = [Duration::ZERO; 2];
+        for (engine, time) in [&small, &large].into_iter().zip(&mut times) {
+            let start = Instant::now();
+            for _ in 0..1_000 {
+                engine.cache().delete_by_tags(["all"]).await?;
+            }
+            *time = start.elapsed();
+        }
+        ends.round(each(times[1], 1_000), each(times[0], 1_000));
+    }
+    ends.print("invalidate_1m_over_1k", "");
+    small.close().await;
+    large.close().await;
+    Ok(())
+}
+
+/// The share of hits beside bare mini-moka with the same weights and the same trace, in percentage points.
+async fn hit_ratio() -> pie::Result<()> {
+    const KEYS: usize = 20_000;
+    const READS: usize = 300_000;
+    let mut random = Random(88_172_645_463_325_252);
+    let mut scanned = zipf(KEYS, 0.99, READS);
+    // A third of the reads goes once over keys that never come again.
+    let mut next = KEYS as i64;
+    for start in (0..READS).step_by(30_000) {
+        for place in &mut scanned[start..start + 10_000] {
+            next += 1;
+            *place = next;
+        }
+    }
+    let uniform: Vec<i64> = (0..READS).map(|_| random.below(KEYS as u64) as i64 + 1).collect();
+    let traces = [
+        ("zipf 0.8", zipf(KEYS, 0.8, READS)),
+        ("zipf 0.99", zipf(KEYS, 0.99, READS)),
+        ("zipf 0.99 and scans", scanned),
+        ("uniform", uniform),
+    ];
+    // The weight of one entry.
+    let probe = engine(64 << 20).await?;
+    counted(&probe, 1).await;
+    let weight = probe.cache().stats().size;
+    probe.close().await;
+
+    let mut worst = f64::INFINITY;
+    for (name, trace) in traces {
+        assert!(trace.iter().collect::<HashSet<_>>().len() > KEYS / 2);
+        for percent in [1_u64, 10] {
+            let bytes = weight * KEYS as u64 * percent / 100;
+            let engine = engine(bytes).await?;
+            let before = LOADS.load(Ordering::Relaxed);
+            for id in &trace {
+                counted(&engine, *id).await;
+            }
+            let loads = LOADS.load(Ordering::Relaxed) - before;
+            engine.close().await;
+            let floor: mini_moka::sync::Cache<i64, Arc<i64>> = mini_moka::sync::Cache::builder()
+                .max_capacity(bytes)
+                .weigher(move |_, _| u32::try_from(weight).unwrap_or(u32::MAX))
+                .build();
+            let mut missed = 0_u64;
+            for id in &trace {
+                if floor.get(id).is_none() {
+                    missed += 1;
+                    floor.insert(*id, Arc::new(*id));
+                }
+            }
+            let share = |missed: u64| 100.0 - 100.0 * missed as f64 / trace.len() as f64;
+            let (pie, bare) = (share(loads), share(missed));
+            worst = worst.min(pie - bare);
+            line(
+                &format!("hit_ratio {name}, {percent} %"),
+                pie / bare,
+                &[("pie_percent", pie), ("floor_percent", bare)],
+            );
+        }
+    }
+    line("hit_ratio_delta", worst, &[]);
+    Ok(())
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(hit_ratio())?;
+    runtime.block_on(stampede())?;
+    runtime.block_on(scale())?;
+    runtime.block_on(async {
+        let pool =
+            sqlx::sqlite::SqlitePoolOptions::new().max_connections(1).connect("sqlite::memory:").await?;
+        misses!(
+            "miss_sqlite",
+            pool,
+            "SELECT id, email, name, status, age, score, active FROM users WHERE id = ?"
+        )
+    })?;
+    if let Some(url) = std::env::args().nth(1) {
+        runtime.block_on(async {
+            let pool = sqlx::postgres::PgPoolOptions::new().max_connections(4).connect(&url).await?;
+            misses!(
+                "miss_postgres",
+                pool,
+                "SELECT id, email, name, status, age, score, active FROM users WHERE id = $1"
+            )
+        })?;
+    }
+    Ok(())
+}
