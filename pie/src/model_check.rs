@@ -279,11 +279,11 @@ fn rules(way: Way) -> Rules {
 }
 
 impl Engine {
-    fn new(id: usize, world: &Shared, clock: &ManualClock) -> Self {
+    fn new(id: usize, world: &Shared, clock: &ManualClock, gathers: bool) -> Self {
         let protocol = Arc::new(Protocol::new(Double { world: Arc::clone(world), engine: id, probe: false }));
         protocol.set_prefix(PREFIX);
         let memory = Arc::new(Map::default());
-        let config = ChainConfig { bits: 10, ..ChainConfig::default() };
+        let config = ChainConfig { bits: 10, gathers, ..ChainConfig::default() };
         let layers: Vec<Arc<dyn CacheLayer>> =
             vec![Arc::new(Held(Arc::clone(&memory))), Arc::new(Layer(Arc::clone(&protocol)))];
         let chain = Chain::new(layers, Clock::from(clock), config);
@@ -449,7 +449,8 @@ fn run(seed: u64) -> (u64, Option<String>) {
     let world: Shared = Arc::new(Mutex::new(World::new(shards)));
     let clock = ManualClock::new();
     let mut scheduler = Scheduler::new();
-    let engines = [Engine::new(0, &world, &clock), Engine::new(1, &world, &clock)];
+    let gathers = rng.bool();
+    let engines = [0, 1].map(|id| Engine::new(id, &world, &clock, gathers));
     let mut budget = Budget {
         faults: rng.u32(..3),
         evictions: rng.u32(..3),
@@ -458,7 +459,7 @@ fn run(seed: u64) -> (u64, Option<String>) {
         ticks: rng.u32(..3),
         unsubscriptions: rng.u32(..2),
     };
-    trace.add(shards as u64);
+    trace.add(shards as u64 + 2 * u64::from(gathers));
     // A set of tasks, by the low bits of their numbers, and of engines whose messages take long.
     let slow = if rng.bool() { rng.u64(..) & rng.u64(..) } else { 0 };
 

@@ -185,6 +185,8 @@ pub(crate) struct ChainConfig {
     pub(crate) layer_timeout: Option<Duration>,
     /// How many slots of local versions there are, as a power of two.
     pub(crate) bits: u32,
+    /// Whether reads of a shared layer that come at the same time go together.
+    pub(crate) gathers: bool,
 }
 
 impl Default for ChainConfig {
@@ -194,6 +196,7 @@ impl Default for ChainConfig {
             bypass_detached: false,
             layer_timeout: None,
             bits: Stamps::DEFAULT_BITS,
+            gathers: true,
         }
     }
 }
@@ -235,7 +238,7 @@ impl Chain {
         {
             let mut unused = self.unused.lock().unwrap_or_else(PoisonError::into_inner);
             match unused.as_mut() {
-                Some(levels) => levels.push(Level::new(Arc::clone(&layer))),
+                Some(levels) => levels.push(Level::new(Arc::clone(&layer), self.config.gathers)),
                 None => return Err(layer),
             }
         }

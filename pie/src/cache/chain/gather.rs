@@ -16,13 +16,20 @@ const MOST: usize = 256;
 
 type Waiting = (Arc<Item>, oneshot::Sender<SharedReply>);
 
-/// Who waits to be asked for by the reader that gathers; `None` while none does.
-#[derive(Default)]
-pub(super) struct Gathering(Mutex<Option<Vec<Waiting>>>);
+/// Who waits to be asked for by the reader that gathers.
+pub(super) struct Gathering {
+    /// `None` while nobody gathers.
+    waiting: Mutex<Option<Vec<Waiting>>>,
+    enabled: bool,
+}
 
 impl Gathering {
+    pub(super) fn new(enabled: bool) -> Self {
+        Self { waiting: Mutex::default(), enabled }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Option<Vec<Waiting>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -45,7 +52,7 @@ impl Drop for Gatherer<'_> {
 enum Part<'g> {
     Gathers(Gatherer<'g>),
     Waits(oneshot::Receiver<SharedReply>),
-    /// Those who go together are many enough.
+    /// Those who go together are many enough, or nobody does.
     Asks,
 }
 
@@ -53,7 +60,7 @@ impl Level {
     fn part(&self, item: &Arc<Item>) -> Part<'_> {
         let mut gathering = self.gathering.lock();
         match gathering.as_mut() {
-            None => {
+            None if self.gathering.enabled => {
                 *gathering = Some(Vec::new());
                 Part::Gathers(Gatherer(&self.gathering))
             }
@@ -62,7 +69,7 @@ impl Level {
                 waiting.push((Arc::clone(item), sender));
                 Part::Waits(receiver)
             }
-            Some(_) => Part::Asks,
+            None | Some(_) => Part::Asks,
         }
     }
 }

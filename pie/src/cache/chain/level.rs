@@ -31,7 +31,7 @@ pub(super) struct Level {
 }
 
 impl Level {
-    pub(super) fn new(layer: Arc<dyn CacheLayer>) -> Self {
+    pub(super) fn new(layer: Arc<dyn CacheLayer>, gathers: bool) -> Self {
         let counters = LayerCounters::default();
         let any: Arc<dyn Any + Send + Sync> = Arc::clone(&layer) as _;
         let (memory, source) = (any.downcast().ok(), layer.source());
@@ -40,7 +40,7 @@ impl Level {
             memory,
             source,
             counters,
-            gathering: Gathering::default(),
+            gathering: Gathering::new(gathers),
             resting_until: AtomicU64::new(0),
             strange_said: AtomicBool::new(false),
         }
