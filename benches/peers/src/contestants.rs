@@ -182,10 +182,10 @@ pub struct Users {
 
 impl Users {
     pub fn new() -> Result<Self, Failure> {
-        let runtime = Arc::new(
-            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?,
-        );
-        let engine = runtime.block_on(Self::database(Engine::builder().memory(pie::Memory::max_bytes(256 << 20)), KEYS))?;
+        let runtime =
+            Arc::new(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?);
+        let engine = runtime
+            .block_on(Self::database(Engine::builder().memory(pie::Memory::max_bytes(256 << 20)), KEYS))?;
         runtime.block_on(async {
             for id in 1..=KEYS {
                 User::find_by_id(&engine, id).await?;
@@ -225,7 +225,11 @@ impl Users {
             assert_eq!(engine.cache().stats().hits - before.hits, 1_000, "every hit is counted");
             User::update_by_id(&engine, 7).name("other").await?;
             let changed = read().await?;
-            assert_eq!((&*changed.name, changed.source()), ("other", pie::Source::Database), "a write ends the entry");
+            assert_eq!(
+                (&*changed.name, changed.source()),
+                ("other", pie::Source::Database),
+                "a write ends the entry"
+            );
             engine.cache().delete_by_tags(["users"]).await?;
             assert_eq!(read().await?.source(), pie::Source::Database, "a tag ends it");
             clock.advance(Duration::from_secs(24 * 3_600));
@@ -241,7 +245,8 @@ impl Users {
         let at = |id: i64| usize::try_from(id).unwrap_or(0);
         let mini: mini_moka::sync::Cache<String, Arc<User>> =
             mini_moka::sync::Cache::builder().time_to_live(TTL).build();
-        let moka: moka::sync::Cache<String, Arc<User>> = moka::sync::Cache::builder().time_to_live(TTL).build();
+        let moka: moka::sync::Cache<String, Arc<User>> =
+            moka::sync::Cache::builder().time_to_live(TTL).build();
         let quick = Arc::new(quick_cache::sync::Cache::<String, Arc<User>>::new(100_000));
         let quick_by_id = Arc::new(quick_cache::sync::Cache::<i64, Arc<User>>::new(100_000));
         for id in 1..=KEYS {
@@ -254,21 +259,31 @@ impl Users {
         let (engine, functions) = (self.engine.clone(), self.engine.clone());
         let keys = Arc::clone(&ready);
         let mut all = vec![
-            from_each("mini-moka", "ready", async move |id| mini.get(&ready[at(id)]).map_or(0, |user| user.id)),
+            from_each("mini-moka", "ready", async move |id| {
+                mini.get(&ready[at(id)]).map_or(0, |user| user.id)
+            }),
             from_each("pie find_by_id", "built", async move |id| {
                 User::find_by_id(&engine, id).await.ok().flatten().map_or(0, |user| user.id)
             }),
             from_each("pie #[cached], Arc", "built", async move |id| pie_function(&functions, id).await.id),
         ];
         let ready = Arc::clone(&keys);
-        all.push(from_each("moka", "ready", async move |id| moka.get(&ready[at(id)]).map_or(0, |user| user.id)));
-        all.push(from_each("quick_cache", "ready", async move |id| quick.get(&keys[at(id)]).map_or(0, |user| user.id)));
+        all.push(from_each("moka", "ready", async move |id| {
+            moka.get(&ready[at(id)]).map_or(0, |user| user.id)
+        }));
+        all.push(from_each("quick_cache", "ready", async move |id| {
+            quick.get(&keys[at(id)]).map_or(0, |user| user.id)
+        }));
         all.push(from_each("quick_cache, key i64", "built", async move |id| {
             quick_by_id.get(&id).map_or(0, |user| user.id)
         }));
         all.push(from_each("cached #[cached], Arc", "built", async |id| cached_arc(id).id));
-        all.push(from_each("cached #[concurrent_cached], Arc", "built", async |id| concurrent_arc(id).await.id));
-        all.push(from_each("cached #[concurrent_cached], value", "built", async |id| concurrent_value(id).await.id));
+        all.push(from_each("cached #[concurrent_cached], Arc", "built", async |id| {
+            concurrent_arc(id).await.id
+        }));
+        all.push(from_each("cached #[concurrent_cached], value", "built", async |id| {
+            concurrent_value(id).await.id
+        }));
         let hitbox = hitbox_fn::Cache::builder()
             .backend(hitbox_moka::MokaBackend::builder().max_entries(100_000).build())
             .policy(PolicyConfig::builder().ttl(TTL).build())
@@ -298,7 +313,9 @@ impl Users {
         mini.insert(key.clone(), Arc::new(hundred()));
         let engine = self.engine.clone();
         Ok(vec![
-            from_each("mini-moka", "ready", async move |_| mini.get(&key).map_or(0, |rows| rows.len() as i64)),
+            from_each("mini-moka", "ready", async move |_| {
+                mini.get(&key).map_or(0, |rows| rows.len() as i64)
+            }),
             from_each("pie list_by_status", "built", async move |_| {
                 User::list_by_status(&engine, "rare").await.map_or(0, |rows| rows.len() as i64)
             }),
@@ -318,7 +335,13 @@ impl Users {
                 cached_in_redis(id).await?;
                 let json = serde_json::to_vec(&user(id))?;
                 let mut raw = raw.clone();
-                redis::cmd("SET").arg(format!("peer_raw:{id}")).arg(json).arg("EX").arg(600).query_async::<()>(&mut raw).await?;
+                redis::cmd("SET")
+                    .arg(format!("peer_raw:{id}"))
+                    .arg(json)
+                    .arg("EX")
+                    .arg(600)
+                    .query_async::<()>(&mut raw)
+                    .await?;
             }
             engine.cache().flush().await;
             Ok::<_, Failure>((engine, raw))
@@ -329,7 +352,10 @@ impl Users {
                 .connection(hitbox_redis::ConnectionMode::single(url))
                 .build()?;
             Arc::new(
-                hitbox_fn::Cache::builder().backend(backend).policy(PolicyConfig::builder().ttl(TTL).build()).build(),
+                hitbox_fn::Cache::builder()
+                    .backend(backend)
+                    .policy(PolicyConfig::builder().ttl(TTL).build())
+                    .build(),
             )
         };
         self.runtime.block_on(async {
@@ -354,7 +380,9 @@ impl Users {
                 let engine = engine.clone();
                 async move { User::find_by_id(&engine, id).await.ok().flatten().map_or(0, |user| user.id) }
             }),
-            shared(runtime, "cached, redis", |id| async move { cached_in_redis(id).await.map_or(0, |user| user.id) }),
+            shared(runtime, "cached, redis", |id| async move {
+                cached_in_redis(id).await.map_or(0, |user| user.id)
+            }),
             shared(runtime, "hitbox, redis", move |id| {
                 let hitbox = Arc::clone(&hitbox);
                 async move { hitbox_user(id).cache(&hitbox).await.id }
@@ -380,18 +408,24 @@ impl Users {
         all.push(self.stampeding("pie get_or_load", &loads, LOAD, move || {
             let (engine, load) = (engine.clone(), load(&counted));
             async move {
-                let load = async || Ok::<_, pie::Error>(load.await);
+                let mut load = Some(load);
+                let load = || {
+                    let load = load.take().expect("it is run once");
+                    async { Ok::<_, pie::Error>(load.await) }
+                };
                 engine.cache().get_or_load("stampede", TTL, load).await.map_or(0, |value| *value)
             }
         }));
         let quick = Arc::new(quick_cache::sync::Cache::<i64, i64>::new(100));
         let counted = Arc::clone(&loads);
-        all.push(self.stampeding("quick_cache get_or_insert_async", &loads, LOAD, move || {
-            let (quick, load) = (Arc::clone(&quick), load(&counted));
-            async move {
-                quick.get_or_insert_async(&1, async { Ok::<_, Failed>(load.await) }).await.unwrap_or(0)
-            }
-        }));
+        all.push(
+            self.stampeding("quick_cache get_or_insert_async", &loads, LOAD, move || {
+                let (quick, load) = (Arc::clone(&quick), load(&counted));
+                async move {
+                    quick.get_or_insert_async(&1, async { Ok::<_, Failed>(load.await) }).await.unwrap_or(0)
+                }
+            }),
+        );
         Ok(all)
     }
 
@@ -416,6 +450,7 @@ impl Users {
 
 async fn multi_tier(manager: &multi_tier_cache::CacheManager, id: i64) -> i64 {
     let strategy = multi_tier_cache::CacheStrategy::LongTerm;
-    let found = manager.get_or_compute_typed(&format!("peer:{id}"), strategy, || async move { Ok(user(id)) }).await;
+    let found =
+        manager.get_or_compute_typed(&format!("peer:{id}"), strategy, || async move { Ok(user(id)) }).await;
     found.map_or(0, |user: User| user.id)
 }

@@ -50,7 +50,13 @@ fn median(mut figures: Vec<f64>) -> f64 {
 }
 
 /// Runs a pass of every contestant in each round, and prints the medians beside that of the floor.
-fn contest(bench: &str, floor: &str, count: u64, contestants: &[Contestant], run: impl Fn(&Contestant) -> Duration) {
+fn contest(
+    bench: &str,
+    floor: &str,
+    count: u64,
+    contestants: &[Contestant],
+    run: impl Fn(&Contestant) -> Duration,
+) {
     let mut times: Vec<Vec<f64>> = contestants.iter().map(|_| Vec::new()).collect();
     contestants.iter().for_each(|contestant| _ = run(contestant));
     for _ in 0..ROUNDS {
@@ -104,7 +110,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let shared = users.in_redis(url)?;
         let each: Vec<i64> = (1..=contestants::SHARED).collect();
         let sum = each.iter().sum();
-        contest("l2_seq", "redis-rs GET + serde_json", each.len() as u64, &shared, |one| pass(one, &each, sum));
+        contest("l2_seq", "redis-rs GET + serde_json", each.len() as u64, &shared, |one| {
+            pass(one, &each, sum)
+        });
         contest("l2_64", "redis-rs GET + serde_json", each.len() as u64 * 16, &shared, |one| {
             let start = Instant::now();
             assert_eq!((one.sum_of_many)(&each), sum * 16, "{} gave other values", one.name);
@@ -113,10 +121,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
 
     for (name, loads, slowest) in users.stampede()? {
-        println!("{{\"bench\": \"peer_stampede\", \"peer\": \"{name}\", \"loads\": {loads}, \"ratio\": {slowest:.2}}}");
+        println!(
+            "{{\"bench\": \"peer_stampede\", \"peer\": \"{name}\", \"loads\": {loads}, \"ratio\": {slowest:.2}}}"
+        );
     }
     for (name, stale) in race::run()? {
-        println!("{{\"bench\": \"peer_stale_fill\", \"peer\": \"{name}\", \"stale\": {stale}, \"ratio\": {}}}", u8::from(stale));
+        println!(
+            "{{\"bench\": \"peer_stale_fill\", \"peer\": \"{name}\", \"stale\": {stale}, \"ratio\": {}}}",
+            u8::from(stale)
+        );
     }
     Ok(())
 }

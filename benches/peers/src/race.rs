@@ -14,7 +14,14 @@ const NEW: i64 = 2;
 /// Whether the old value was served after the invalidation, for each contestant.
 pub fn run() -> Result<Vec<(&'static str, bool)>, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    Ok(runtime.block_on(async { vec![("pie get_or_load", pie().await), ("moka get_with", moka().await), ("quick_cache get_or_insert_async", quick().await), ("mini-moka get, then insert", mini().await)] }))
+    Ok(runtime.block_on(async {
+        vec![
+            ("pie get_or_load", pie().await),
+            ("moka get_with", moka().await),
+            ("quick_cache get_or_insert_async", quick().await),
+            ("mini-moka get, then insert", mini().await),
+        ]
+    }))
 }
 
 /// A load that has read the old value, and when it may end.
@@ -35,7 +42,11 @@ async fn pie() -> bool {
     let reader = {
         let engine = engine.clone();
         tokio::spawn(async move {
-            let load = async || Ok::<_, pie::Error>(load.await);
+            let mut load = Some(load);
+            let load = || {
+                let load = load.take().expect("it is run once");
+                async { Ok::<_, pie::Error>(load.await) }
+            };
             engine.cache().get_or_load("raced", TTL, load).await.map(|value| *value)
         })
     };
