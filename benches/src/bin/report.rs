@@ -23,7 +23,12 @@ const FIGURES: [(&str, &str, &str, &str); 16] = [
     ("stampede_1000_keys", "1,000 tasks on 1,000 cold keys", "the time of the load", "≤ 1.2"),
     ("hits_1m_over_1k", "hit with 1,000,000 entries", "with 1,000", "≤ 2.5"),
     ("invalidate_1m_over_1k", "a tag of 1,000,000 entries ended", "of 1,000", "≤ 2.5"),
-    ("hit_ratio_delta", "share of hits, the worst trace, in percentage points", "bare mini-moka (difference)", "≥ -1"),
+    (
+        "hit_ratio_delta",
+        "share of hits, the worst trace, in percentage points",
+        "bare mini-moka (difference)",
+        "≥ -1",
+    ),
 ];
 
 fn text(line: &Map<String, Value>, field: &str) -> String {
@@ -61,9 +66,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
          median of at least five rounds, as a ratio to a floor that is measured in the same rounds.\n\n",
     );
     writeln!(page, "{machine}\n\n## pie and its floors\n")?;
-    writeln!(page, "| figure | what | beside | ratio | meant to be | reached | pie | floor |\n|---|---|---|---|---|---|---|---|")?;
+    writeln!(
+        page,
+        "| figure | what | beside | ratio | meant to be | reached | pie | floor |\n|---|---|---|---|---|---|---|---|"
+    )?;
     let ns = |line: &Map<String, Value>, fields: [&str; 2]| {
-        fields.iter().find_map(|field| line.get(*field).map(|_| text(line, field))).unwrap_or_else(|| "-".to_owned())
+        fields
+            .iter()
+            .find_map(|field| line.get(*field).map(|_| text(line, field)))
+            .unwrap_or_else(|| "-".to_owned())
     };
     for (bench, what, floor, goal) in &FIGURES {
         let Some(line) = own.get(*bench) else {
@@ -73,13 +84,24 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let ratio = line.get("ratio").and_then(Value::as_f64).unwrap_or(f64::NAN);
         let (pie, bare) = (ns(line, ["pie_ns", "pie_bytes"]), ns(line, ["floor_ns", "floor_bytes"]));
         let reached = reaches(ratio, goal);
-        writeln!(page, "| `{bench}` | {what} | {floor} | {ratio:.3} | {goal} | {reached} | {pie} | {bare} |")?;
+        writeln!(
+            page,
+            "| `{bench}` | {what} | {floor} | {ratio:.3} | {goal} | {reached} | {pie} | {bare} |"
+        )?;
     }
-    writeln!(page, "\nTimes in nanoseconds for each, sizes in bytes. Hits allocate nothing.\n\n## Hits beside bare mini-moka\n")?;
+    writeln!(
+        page,
+        "\nTimes in nanoseconds for each, sizes in bytes. Hits allocate nothing.\n\n## Hits beside bare mini-moka\n"
+    )?;
     writeln!(page, "| trace, room for | pie, percent | mini-moka, percent |\n|---|---|---|")?;
     for (bench, line) in own.iter().filter(|(bench, _)| bench.starts_with("hit_ratio ")) {
         let trace = bench.trim_start_matches("hit_ratio ");
-        writeln!(page, "| {trace} of the keys | {} | {} |", text(line, "pie_percent"), text(line, "floor_percent"))?;
+        writeln!(
+            page,
+            "| {trace} of the keys | {} | {} |",
+            text(line, "pie_percent"),
+            text(line, "floor_percent")
+        )?;
     }
     writeln!(page, "\n## Beside what people would pick instead\n")?;
     writeln!(
@@ -102,7 +124,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         match bench.as_str() {
             "stampede" => writeln!(page, "| {peer} | {} | {} |", text(line, "loads"), text(line, "ratio"))?,
             "stale_fill" => writeln!(page, "| {peer} | {} |", text(line, "stale"))?,
-            _ => writeln!(page, "| {peer} | {} | {} | {} |", text(line, "key"), text(line, "ns"), text(line, "ratio"))?,
+            _ => writeln!(
+                page,
+                "| {peer} | {} | {} | {} |",
+                text(line, "key"),
+                text(line, "ns"),
+                text(line, "ratio")
+            )?,
         }
     }
     print!("{page}");
