@@ -1,7 +1,7 @@
 //! In front of mini-moka: a table by hash, in which a hit is found without asking it.
 //!
-//! mini-moka admits and evicts, and is slow to be asked. The table has one place for each hash, overwritten by whatever
-//! comes there last. What mini-moka holds it holds as a [`Held`], and when the last one of an entry is dropped the entry
+//! mini-moka admits and evicts, and is slow to be asked. The table has a place for each hash, overwritten by whatever
+//! comes there last, and a second one beside it. What mini-moka holds it holds as a [`Held`], and when the last one of an entry is dropped the entry
 //! leaves the table as well: nothing that was evicted is kept. What is found here is checked like any other entry (its key, its
 //! versions, its deadline), so that a wrong place costs a miss and nothing else.
 //!
@@ -18,10 +18,11 @@ use crate::cache::entry::Inner;
 pub(super) struct Front(Box<[ArcSwapOption<Inner>]>);
 
 impl Front {
-    /// A place for each 512 bytes of the budget: most entries take more. A place is 8 bytes, so that these are 1.6 % of it.
-    const BYTES_PER_PLACE: u64 = 512;
+    /// A place for each 256 bytes of the budget: entries take twice that and more, so that most have a place of their own. A place is
+    /// 8 bytes, so that these are 3 % of it.
+    const BYTES_PER_PLACE: u64 = 256;
     const FEWEST: u64 = 1 << 8;
-    const MOST: u64 = 1 << 21;
+    const MOST: u64 = 1 << 23;
 
     pub(super) fn for_bytes(max_bytes: u64) -> Self {
         let wanted = (max_bytes / Self::BYTES_PER_PLACE).clamp(Self::FEWEST, Self::MOST);
@@ -29,37 +30,55 @@ impl Front {
         Self((0..places).map(|_| ArcSwapOption::empty()).collect())
     }
 
-    fn place(&self, hash: u64) -> Option<&ArcSwapOption<Inner>> {
+    /// The place of a hash, and the one that it has when the first is taken: side by side, in one line of the processor's cache.
+    fn places(&self, hash: u64) -> [Option<&ArcSwapOption<Inner>>; 2] {
         // Their number is a power of two.
         let mask = self.0.len() as u64 - 1;
-        self.0.get(usize::try_from(hash & mask).unwrap_or(0))
+        [hash, hash ^ 1].map(|hash| self.0.get(usize::try_from(hash & mask).unwrap_or(0)))
     }
 
-    /// Looks at what is at the place of this hash, whatever its key.
+    /// Looks at the entry of this hash, whatever its key.
     #[inline]
     pub(super) fn see<R>(&self, hash: u64, look: impl FnOnce(&Arc<Inner>) -> Option<R>) -> Option<R> {
-        look(self.place(hash)?.load().as_ref()?)
+        for place in self.places(hash) {
+            let there = place?.load();
+            if let Some(entry) = there.as_ref()
+                && entry.hash() == hash
+            {
+                return look(entry);
+            }
+        }
+        None
     }
 
-    /// Puts an entry at the place of its hash.
+    /// Puts an entry at a place of its hash: where the hash is already, else where nothing is, else at the second.
     pub(super) fn put(&self, entry: &Entry) {
-        if let Some(place) = self.place(entry.inner().hash()) {
-            place.store(Some(Arc::clone(entry.inner())));
-        }
+        let hash = entry.inner().hash();
+        let [Some(first), Some(second)] = self.places(hash) else { return };
+        let of = |place: &ArcSwapOption<Inner>| place.load().as_ref().map(|there| there.hash());
+        let to = match (of(first), of(second)) {
+            (Some(there), _) if there == hash => first,
+            (_, Some(there)) if there == hash => second,
+            (None, _) => first,
+            _ => second,
+        };
+        to.store(Some(Arc::clone(entry.inner())));
     }
 
-    /// Empties the place of this hash.
+    /// Takes the entry of this hash away.
     pub(super) fn clear(&self, hash: u64) {
-        if let Some(place) = self.place(hash) {
-            place.store(None);
-        }
+        self.take(|there| there.hash() == hash, hash);
     }
 
-    /// Empties the place of an entry, if it is still there.
+    /// Takes an entry away, if it is still there.
     fn forget(&self, entry: &Inner) {
-        if let Some(place) = self.place(entry.hash()) {
+        self.take(|there| std::ptr::eq(there, entry), entry.hash());
+    }
+
+    fn take(&self, which: impl Fn(&Inner) -> bool, hash: u64) {
+        for place in self.places(hash).into_iter().flatten() {
             let there = place.load();
-            if there.as_deref().is_some_and(|there| std::ptr::eq(there, entry)) {
+            if there.as_deref().is_some_and(&which) {
                 place.compare_and_swap(&there, None);
             }
         }
