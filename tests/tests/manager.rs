@@ -329,6 +329,41 @@ async fn values_by_hand_go_to_redis_and_their_tags_with_them() -> pie::Result<()
 }
 
 #[tokio::test]
+async fn reads_that_come_at_the_same_time_go_together_and_wait_for_no_reader() -> pie::Result<()> {
+    let port = redis!();
+    let proxy = Proxy::start(port).await.expect("starts");
+    let (prefix, clock) = (unique("together-") + ":", ManualClock::new());
+    let engine = engine_with(Some((proxy.port(), &prefix)), CacheConfig::default(), &clock).await;
+    engine.cache().set_many((0..200).map(|i| (format!("n:{i}"), i)), MINUTE).await?;
+    forget(&engine).await;
+    proxy.trips();
+    let keys: Vec<String> = (0..200).map(|i| format!("n:{i}")).collect();
+    let all = futures_util::future::join_all(
+        keys.iter()
+            .map(async |key| engine.cache().get::<u32>(key).await.map(|found| found.map(|value| *value))),
+    );
+    for (at, found) in (0..200).zip(all.await) {
+        assert_eq!(found?, Some(at));
+    }
+    let trips = proxy.trips();
+    assert!(trips <= 2, "{trips} for 200 reads: that of the first, and that of all the others");
+
+    // One that begins to ask and is not polled any more keeps nobody waiting.
+    forget(&engine).await;
+    let mut held: Vec<_> =
+        keys[..3].iter().map(|key| Box::pin(async { engine.cache().get::<u32>(key).await })).collect();
+    for read in &mut held {
+        assert!(futures_util::poll!(read).is_pending());
+    }
+    let others = futures_util::future::join_all(
+        keys[3..6].iter().map(async |key| engine.cache().get::<u32>(key).await),
+    );
+    assert_eq!(others.await.into_iter().filter(|found| matches!(found, Ok(Some(_)))).count(), 3);
+    drop(held);
+    engine.cache().clear().await
+}
+
+#[tokio::test]
 async fn a_ttl_beyond_what_redis_takes_is_as_long_as_it_takes() -> pie::Result<()> {
     let port = redis!();
     let prefix = unique("long-") + ":";

@@ -145,9 +145,9 @@ pub(crate) enum Which {
 /// All layers of an engine, in order.
 pub(crate) struct Chain {
     /// The layers, from the first use on.
-    used: OnceLock<Vec<Level>>,
+    used: OnceLock<Vec<Arc<Level>>>,
     /// The layers before the first use; `None` after it.
-    unused: Mutex<Option<Vec<Level>>>,
+    unused: Mutex<Option<Vec<Arc<Level>>>>,
     pub(crate) stamps: Stamps,
     pub(crate) clock: Clock,
     pub(crate) groups: Groups,
@@ -238,7 +238,7 @@ impl Chain {
         {
             let mut unused = self.unused.lock().unwrap_or_else(PoisonError::into_inner);
             match unused.as_mut() {
-                Some(levels) => levels.push(Level::new(Arc::clone(&layer), self.config.gathers)),
+                Some(levels) => levels.push(Arc::new(Level::new(Arc::clone(&layer), self.config.gathers))),
                 None => return Err(layer),
             }
         }
@@ -253,7 +253,7 @@ impl Chain {
     }
 
     /// The layers, for a read or a write: from now on none can be added.
-    fn levels(&self) -> &[Level] {
+    fn levels(&self) -> &[Arc<Level>] {
         self.used.get_or_init(|| {
             let mut unused = self.unused.lock().unwrap_or_else(PoisonError::into_inner);
             unused.take().unwrap_or_default()
@@ -261,7 +261,7 @@ impl Chain {
     }
 
     /// The layers, for who only looks at them.
-    fn look<T>(&self, work: impl FnOnce(&[Level]) -> T) -> T {
+    fn look<T>(&self, work: impl FnOnce(&[Arc<Level>]) -> T) -> T {
         {
             let unused = self.unused.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(levels) = unused.as_deref() {

@@ -1,6 +1,7 @@
 //! What was counted, and what is held.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::{Chain, Level};
 use crate::cache::groups::{Group, Holding};
@@ -56,7 +57,7 @@ impl Chain {
     }
 
     pub(crate) fn layer_count(&self) -> usize {
-        self.look(<[Level]>::len)
+        self.look(<[Arc<Level>]>::len)
     }
 
     fn all_layer_stats(&self) -> Vec<LayerStats> {

@@ -93,7 +93,7 @@ impl Chain {
     /// Writes entries to a shared layer, each under its tokens, in one call.
     pub(super) async fn write(
         &self,
-        level: &Level,
+        level: &Arc<Level>,
         shared: &dyn SharedLayer,
         batch: &[(&Arc<Item>, &Entry, &[Token])],
     ) {
@@ -112,7 +112,7 @@ impl Chain {
             }
             let late;
             let tokens = if mistake!(LateToken) {
-                late = Self::read(level, shared, std::slice::from_ref(*item), &[0]).await.unwrap_or_default();
+                late = Self::read(level, std::slice::from_ref(*item), &[0]).await.unwrap_or_default();
                 late.first().map_or(*tokens, |(_, reply)| &*reply.tokens)
             } else {
                 *tokens

@@ -5,32 +5,28 @@ use std::time::Instant;
 
 use super::{Chain, Found, Item, Level, Ticket, Which};
 use crate::cache::entry::{Entry, Times};
-use crate::cache::layer::{Peek, SharedLayer, SharedRead, SharedReply};
+use crate::cache::layer::{Peek, SharedRead, SharedReply};
 use crate::cache::stamps::{Snapshot, StampName};
 use crate::codec::Envelope;
 
 impl Chain {
     /// Asks a shared layer for some of the items; `None` where it failed.
     pub(super) async fn read(
-        level: &Level,
-        shared: &dyn SharedLayer,
+        level: &Arc<Level>,
         items: &[Arc<Item>],
         wanted: &[usize],
     ) -> Option<Vec<(usize, SharedReply)>> {
         let replies = match wanted {
-            [one] => vec![Self::read_together(level, shared, &items[*one]).await?],
-            _ => Self::call(level, shared, &wanted.iter().map(|i| &items[*i]).collect::<Vec<_>>()).await?,
+            [one] => vec![Self::read_together(level, &items[*one]).await?],
+            _ => Self::call(level, &wanted.iter().map(|i| &items[*i]).collect::<Vec<_>>()).await?,
         };
         let fits = |i: usize, reply: &SharedReply| reply.tokens.len() == items[i].names.len();
         Some(wanted.iter().copied().zip(replies).filter(|(i, reply)| fits(*i, reply)).collect())
     }
 
     /// One call of a shared layer.
-    pub(super) async fn call(
-        level: &Level,
-        shared: &dyn SharedLayer,
-        items: &[&Arc<Item>],
-    ) -> Option<Vec<SharedReply>> {
+    pub(super) async fn call(level: &Level, items: &[&Arc<Item>]) -> Option<Vec<SharedReply>> {
+        let shared = level.layer.shared()?;
         let reads: Vec<SharedRead<'_>> = items
             .iter()
             .map(|item| SharedRead { key: &item.key, names: &item.names, ttl: item.limits.life() })
@@ -64,7 +60,7 @@ impl Chain {
                 break;
             }
             let answers = match level.layer.shared() {
-                Some(shared) => self.ask_shared(level, shared, items, &missing, tickets, at).await,
+                Some(_) => self.ask_shared(level, items, &missing, tickets, at).await,
                 None if which == Which::All => self.ask_local(level, items, &missing, tickets).await,
                 None => continue,
             };
@@ -135,8 +131,7 @@ impl Chain {
 
     pub(super) async fn ask_shared(
         &self,
-        level: &Level,
-        shared: &dyn SharedLayer,
+        level: &Arc<Level>,
         items: &[Arc<Item>],
         wanted: &[usize],
         tickets: &mut [Option<Ticket>],
@@ -144,7 +139,7 @@ impl Chain {
     ) -> Vec<Option<Found>> {
         let mut answers: Vec<Option<Found>> = wanted.iter().map(|_| None).collect();
         let mut tagged = Vec::new();
-        let Some(replies) = Self::read(level, shared, items, wanted).await else {
+        let Some(replies) = Self::read(level, items, wanted).await else {
             for i in wanted {
                 if let Some(ticket) = &mut tickets[*i] {
                     ticket.failed = Some(level.layer.name());
@@ -167,7 +162,7 @@ impl Chain {
                 answers[place] = entry.and_then(|entry| self.seen(level, entry, &items[i]));
             }
         }
-        for (place, entry) in self.ask_with_tags(level, shared, items, tagged).await {
+        for (place, entry) in self.ask_with_tags(level, items, tagged).await {
             answers[place] = entry;
         }
         for answer in &answers {
@@ -179,8 +174,7 @@ impl Chain {
     /// Asks once more for values that depend on tags which their reader did not name.
     pub(super) async fn ask_with_tags(
         &self,
-        level: &Level,
-        shared: &dyn SharedLayer,
+        level: &Arc<Level>,
         items: &[Arc<Item>],
         tagged: Vec<(usize, usize, Vec<Box<str>>)>,
     ) -> Vec<(usize, Option<Found>)> {
@@ -206,7 +200,7 @@ impl Chain {
         let tickets: Vec<Ticket> = whole.iter().map(|item| self.ticket(item)).collect();
         let all: Vec<usize> = (0..whole.len()).collect();
         let mut answers = Vec::new();
-        for (i, reply) in Self::read(level, shared, &whole, &all).await.unwrap_or_default() {
+        for (i, reply) in Self::read(level, &whole, &all).await.unwrap_or_default() {
             let entry = self.open(&whole[i], &reply, &tickets[i].snapshot);
             answers.push((places[i], entry.and_then(|entry| self.seen(level, entry, &whole[i]))));
         }
