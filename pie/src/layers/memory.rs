@@ -358,6 +358,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_evicted_is_freed() {
+        let memory = Memory::max_bytes(256 << 10);
+        let mut values = Vec::new();
+        for key in (0..5_000).map(key) {
+            let entry = entry(&key, 1);
+            values.push(Arc::downgrade(entry.value()));
+            memory.put(key.lookup().hash(), entry);
+            peek(&memory, &key);
+        }
+        let held = memory.usage().entries.unwrap_or_default();
+        let alive = values.iter().filter(|value| value.strong_count() > 0).count() as u64;
+        assert!((1..1_000).contains(&held), "there is room for few: {held}");
+        assert_eq!(alive, held);
+    }
+
+    #[test]
     fn what_is_taken_out_is_not_found_also_while_somebody_holds_it() {
         let memory = Memory::default();
         let one = key(1);

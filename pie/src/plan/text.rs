@@ -328,6 +328,46 @@ mod tests {
 
     proptest! {
         #[test]
+        fn a_text_is_the_bytes_that_were_put_into_it(
+            steps in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..90), 0..300_usize), 0..8),
+        ) {
+            let (mut text, mut bytes) = (Text::new(), Vec::new());
+            for (more, cut) in steps {
+                text.extend_from_slice(&more);
+                bytes.extend_from_slice(&more);
+                text.push(7);
+                bytes.push(7);
+                prop_assert_eq!(&*text, &*bytes);
+                text.truncate(cut);
+                bytes.truncate(cut);
+                prop_assert_eq!(&*text, &*bytes);
+            }
+        }
+
+        #[test]
+        fn keys_in_memory_of_different_values_are_different(
+            a in prop::collection::vec(prop_oneof![
+                any::<i64>().prop_map(Datum::Int),
+                ".{0,3}".prop_map(|text| Datum::Text(text.into())),
+                any::<bool>().prop_map(Datum::Bool),
+                Just(Datum::Null),
+            ], 2),
+            b in prop::collection::vec(prop_oneof![
+                any::<i64>().prop_map(Datum::Int),
+                ".{0,3}".prop_map(|text| Datum::Text(text.into())),
+                any::<bool>().prop_map(Datum::Bool),
+                Just(Datum::Null),
+            ], 2),
+        ) {
+            let key = |values: &[Datum<'_>]| {
+                let mut out = Text::new();
+                values.iter().for_each(|value| push_binary(&mut out, value));
+                out.to_vec()
+            };
+            prop_assert_eq!(a == b, key(&a) == key(&b));
+        }
+
+        #[test]
         fn escaping_is_injective_and_leaves_nothing_special(a in ".*", b in ".*") {
             let (ta, tb) = (text(&Datum::Text(a.as_str().into())), text(&Datum::Text(b.as_str().into())));
             prop_assert_eq!(a == b, ta == tb);
