@@ -138,7 +138,7 @@ impl Cache {
         Get { cache: self, key, types: PhantomData }
     }
 
-    /// The values under several keys, in their order; one round trip to each shared layer for all that memory lacks.
+    /// The values under several keys, in their order; one round trip to each shared layer for all that memory lacks, and a second one to Redis where it lacks some too.
     ///
     /// # Errors
     /// As [`get`](Self::get).

@@ -299,7 +299,7 @@ impl Engine {
     }
 }
 
-/// Reads many rows by their ids: one look-up for each, one round trip to each shared layer, one load for what is missing.
+/// Reads many rows by their ids: one look-up for each, one round trip to each shared layer (to Redis two, where it lacks some), one load for what is missing.
 pub(crate) async fn read_many(
     on: Target<'_>,
     schema: &'static Schema,

@@ -411,7 +411,7 @@ impl<W: Wire> Protocol<W> {
         }
     }
 
-    /// Reads values and tokens in one round trip; creates tokens that are missing.
+    /// Reads values and tokens in one round trip; creates tokens that are missing, those of several keys in a second one.
     ///
     /// # Errors
     /// Redis could not be reached, or unsent invalidations could not be sent.
