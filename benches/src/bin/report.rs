@@ -89,9 +89,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "| `{bench}` | {what} | {floor} | {ratio:.3} | {goal} | {reached} | {pie} | {bare} |"
         )?;
     }
+    let allocations: Vec<String> = own
+        .iter()
+        .filter(|(_, line)| line.contains_key("allocs"))
+        .map(|(bench, line)| format!("`{bench}` {}", text(line, "allocs")))
+        .collect();
+    let allocations = allocations.join(", ");
     writeln!(
         page,
-        "\nTimes in nanoseconds for each, sizes in bytes. Hits allocate nothing.\n\n## Hits beside bare mini-moka\n"
+        "\nTimes in nanoseconds for each, sizes in bytes. Allocations of a hit: {allocations}.\n\n## Hits beside bare mini-moka\n"
     )?;
     writeln!(page, "| trace, room for | pie, percent | mini-moka, percent |\n|---|---|---|")?;
     for (bench, line) in own.iter().filter(|(bench, _)| bench.starts_with("hit_ratio ")) {

@@ -53,7 +53,7 @@ impl fmt::Debug for ValueCodec {
 #[derive(Clone)]
 pub struct Entry(Arc<Inner>);
 
-/// What an entry refers to: first what a hit looks at, in three lines of the processor's cache, then the rest.
+/// What an entry refers to: first what a hit looks at, in two lines of the processor's cache, then the rest.
 #[repr(C, align(64))]
 pub(crate) struct Inner {
     /// On the steady clock, in milliseconds.

@@ -94,7 +94,7 @@ impl Level {
     /// `at_once` is how many hits are counted elsewhere: those without waiting.
     pub(super) fn stats(&self, at_once: u64) -> LayerStats {
         let usage = self.at_once("usage", CacheLayer::usage).unwrap_or_default();
-        LayerStats::of(self.layer.name(), self.layer.source(), &self.counters, at_once, usage)
+        LayerStats::of(self.layer.name(), self.source, &self.counters, at_once, usage)
     }
 }
 

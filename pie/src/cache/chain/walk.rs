@@ -91,7 +91,7 @@ impl Chain {
         let now = self.clock.steady();
         let fresh = Self::fresh(entry.inner(), item.limits, now);
         let of_use = fresh || Self::stale_within(entry.inner(), item.limits, now, item.limits.window());
-        of_use.then(|| Found { entry, source: level.layer.source(), now, stale: !fresh })
+        of_use.then(|| Found { entry, source: level.source, now, stale: !fresh })
     }
 
     pub(super) async fn ask_local(
