@@ -193,7 +193,10 @@ async fn many_rows_with_ids_of_several_columns() -> pie::Result<()> {
         let few = Place::query(&engine).filter(Place::KIND.eq("few")).update();
         assert_eq!(few.set(Place::KIND, "none").await?, 1_000);
     });
-    assert_loads!(engine, 2, assert_eq!(read().await?, [0, 1_500, 1_000]));
+    // Two of the three lists, or all three: of two thousand names one may share the slot of the third.
+    let before = engine.cache().stats().loads;
+    assert_eq!(read().await?, [0, 1_500, 1_000]);
+    assert!((2..=3).contains(&(engine.cache().stats().loads - before)));
     assert!(outside().await? <= 4);
     assert_statements!(
         engine,
