@@ -99,6 +99,8 @@ pub struct Index {
     pub prefix: &'static str,
     /// The places of its columns.
     pub columns: &'static [usize],
+    /// Which of the model it is: the id is 0, then the unique constraints, then the indexes.
+    pub(crate) number: u16,
 }
 
 impl Index {
@@ -106,7 +108,15 @@ impl Index {
     #[doc(hidden)]
     #[must_use]
     pub const fn new(name: &'static str, prefix: &'static str, columns: &'static [usize]) -> Self {
-        Self { name, prefix, columns }
+        Self { name, prefix, columns, number: 0 }
+    }
+
+    /// The same index as the one of this number of its model: the id is 0, then the unique constraints, then the indexes.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn number(mut self, number: u16) -> Self {
+        self.number = number;
+        self
     }
 }
 

@@ -226,7 +226,7 @@ async fn delivered(from: &Engine, engines: &[Engine]) -> Result<()> {
     let seen: Vec<_> = engines.iter().map(|engine| engine.chain().stamps.snapshot([&name()])).collect();
     from.cache().delete("delivered").await?;
     for (engine, before) in engines.iter().zip(&seen) {
-        until(|| !engine.chain().stamps.holds(before)).await;
+        until(|| !engine.chain().stamps.holds(before.as_ref())).await;
     }
     Ok(())
 }

@@ -409,9 +409,9 @@ impl Chain {
         if !fresh {
             group.stale.add(1);
         }
-        let Payload { value, empty } = entry.payload();
         let age = now.saturating_sub(entry.loaded_at());
-        let seen = give(Seen { value, empty: *empty, source: level.source, age, stale: !fresh });
+        let (value, empty) = (entry.value(), entry.is_empty());
+        let seen = give(Seen { value, empty, source: level.source, age, stale: !fresh });
         if claimed { Peeked::Aging(seen) } else { Peeked::Hit(seen) }
     }
 

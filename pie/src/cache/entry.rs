@@ -1,16 +1,12 @@
-//! One cached value: cheap to clone, decoded at most once, encoded at most once.
+//! One cached value: cheap to clone, decoded at most once.
 
 use std::any::Any;
 use std::fmt;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
-use bytes::Bytes;
-use smallvec::SmallVec;
-
-use super::groups::GroupId;
-use super::key::{Key, Lookup};
-use super::stamps::{Snapshot, StampName};
+use super::key::{HEAD, Key, Lookup, slot_of};
+use super::stamps::{Snapshot, SnapshotRef, StampName};
 use crate::codec::CodecId;
 
 /// A value of any type, shared.
@@ -53,35 +49,63 @@ impl fmt::Debug for ValueCodec {
 #[derive(Clone)]
 pub struct Entry(Arc<Inner>);
 
-/// What an entry refers to: first what a hit looks at, in two lines of the processor's cache, then the rest.
-#[repr(C, align(64))]
+/// How many slots of versions an entry has in itself.
+const SLOTS: usize = 4;
+
+/// What an entry refers to: first what a hit looks at, so that it lies together, then the rest.
+#[repr(C)]
 pub(crate) struct Inner {
-    /// On the steady clock, in milliseconds.
+    /// The head of the key.
+    head: [u8; HEAD],
+    value: AnyValue,
+    /// The epoch and the versions of the slots together, before the load.
+    sum: u64,
+    slots: [u32; SLOTS],
+    /// In milliseconds on the steady clock, like the others.
     loaded_at: u64,
     deadline: u64,
-    payload: Payload,
-    /// The bytes of the key, beside what else a hit looks at.
-    full: SmallVec<[u8; 32]>,
-    snapshot: Snapshot,
-    keep_until: u64,
-    /// Until when nobody else begins to load the value anew, on the steady clock.
-    claimed: AtomicU64,
+    /// Whether the value is "no such row" or an empty list.
+    empty: bool,
+    /// How many of the slots there are; with more than fit they are all apart.
+    count: u8,
+    /// How many hits a store was told of; it stops at a few.
+    told: AtomicU8,
+    /// How many bytes the key has behind its head.
+    rest_len: u32,
     /// How many stores hold it.
     held: AtomicU32,
-    /// How many hits a store was told of; it stops at a few.
-    told: AtomicU32,
-    hash: u64,
-    /// The name of the key itself.
-    name: StampName,
-    group: &'static GroupId,
-    codec: &'static ValueCodec,
-    encoded: OnceLock<Option<Bytes>>,
     weight: u32,
+    hash: u64,
+    /// Until when nobody else begins to load the value anew.
+    claimed: AtomicU64,
+    keep_until: u64,
+    /// The name of the key itself.
+    name: Box<str>,
+    /// What few entries have.
+    apart: Option<Box<Apart>>,
+}
+
+/// What few entries have.
+struct Apart {
+    /// The key behind its head, where the name does not end with it.
+    rest: Box<[u8]>,
+    /// The slots, where they are more than have a place in the entry.
+    slots: Box<[u32]>,
 }
 
 impl Inner {
+    #[inline]
     pub(crate) fn is_for(&self, key: Lookup<'_>) -> bool {
-        *self.full == *key.full
+        let (head, rest) = key.parts();
+        self.head == head && self.rest_len as usize == rest.len() && (rest.is_empty() || self.ends_with(rest))
+    }
+
+    /// Whether the key behind its head is this; it is as long.
+    fn ends_with(&self, rest: &[u8]) -> bool {
+        match &self.apart {
+            Some(apart) if !apart.rest.is_empty() => *apart.rest == *rest,
+            _ => self.name.as_bytes().ends_with(rest),
+        }
     }
 
     pub(crate) fn deadline(&self) -> u64 {
@@ -93,15 +117,21 @@ impl Inner {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.payload.empty
+        self.empty
     }
 
-    pub(crate) fn snapshot(&self) -> &Snapshot {
-        &self.snapshot
+    /// The versions that it was loaded under.
+    #[inline]
+    pub(crate) fn snapshot(&self) -> SnapshotRef<'_> {
+        let slots = match self.slots.get(..usize::from(self.count)) {
+            Some(slots) => slots,
+            None => self.apart.as_ref().map_or(&[][..], |apart| &apart.slots),
+        };
+        SnapshotRef { sum: self.sum, slots }
     }
 
-    pub(crate) fn payload(&self) -> &Payload {
-        &self.payload
+    pub(crate) fn value(&self) -> &AnyValue {
+        &self.value
     }
 
     pub(crate) fn hash(&self) -> u64 {
@@ -127,7 +157,7 @@ impl Inner {
     }
 
     /// Whether this is one of the first hits that a store is told of, `first` of them. Counts about, not exactly.
-    pub(crate) fn is_new(&self, first: u32) -> bool {
+    pub(crate) fn is_new(&self, first: u8) -> bool {
         let told = self.told.load(Ordering::Relaxed);
         if told < first {
             self.told.store(told + 1, Ordering::Relaxed);
@@ -145,46 +175,57 @@ pub(crate) struct Times {
 }
 
 impl Entry {
-    /// What mini-moka, the counters of the `Arc`s and the key's copy cost for one entry, measured in bytes.
-    const OVERHEAD: usize = 320;
+    /// What mini-moka and the counters of the `Arc`s cost for one entry, measured in bytes.
+    const OVERHEAD: usize = 280;
 
+    /// `weight` is what the value takes, in bytes.
     pub(crate) fn new(
-        (key, name, group): (&Key, &StampName, &'static GroupId),
-        payload: Payload,
-        codec: &'static ValueCodec,
-        encoded: Option<Bytes>,
+        (key, name): (&Key, &StampName),
+        Payload { value, empty }: Payload,
+        weight: usize,
         times: Times,
-        snapshot: Snapshot,
+        snapshot: &Snapshot,
     ) -> Self {
-        let full: SmallVec<[u8; 32]> = key.lookup().bytes().into();
-        let weight = size_of::<Inner>()
-            + Self::OVERHEAD
-            + if full.spilled() { full.len() } else { 0 }
-            + name.as_str().len()
-            + snapshot.heap_bytes()
-            + encoded.as_ref().map_or(0, Bytes::len)
-            + (codec.weigh)(&*payload.value);
-        let cell = OnceLock::new();
-        if let Some(bytes) = encoded {
-            // A new cell is empty.
-            let _ = cell.set(Some(bytes));
+        let lookup = key.lookup();
+        let (head, rest) = lookup.parts();
+        let name: Box<str> = name.as_str().into();
+        // A key that ends as its name does is not kept twice.
+        let alone = !name.as_bytes().ends_with(rest);
+        let given = snapshot.as_ref();
+        let many = given.slots.len() > SLOTS;
+        let mut slots = [0; SLOTS];
+        if !many {
+            slots[..given.slots.len()].copy_from_slice(given.slots);
         }
+        let apart = (alone || many).then(|| {
+            Box::new(Apart {
+                rest: if alone { rest.into() } else { Box::default() },
+                slots: if many { given.slots.into() } else { Box::default() },
+            })
+        });
+        let beside = apart
+            .as_ref()
+            .map_or(0, |apart| size_of::<Apart>() + apart.rest.len() + size_of_val(&*apart.slots));
+        let weight = size_of::<Inner>() + Self::OVERHEAD + name.len() + beside + weight;
         Self(Arc::new(Inner {
+            head,
+            value,
+            sum: given.sum,
+            slots,
             loaded_at: times.loaded_at,
             deadline: times.deadline,
-            payload,
-            full,
-            snapshot,
-            keep_until: times.keep_until,
-            claimed: AtomicU64::new(0),
+            empty,
+            // A value has a few names.
+            count: u8::try_from(given.slots.len()).unwrap_or(u8::MAX),
+            told: AtomicU8::new(0),
+            rest_len: u32::try_from(rest.len()).unwrap_or(u32::MAX),
             held: AtomicU32::new(0),
-            told: AtomicU32::new(0),
-            hash: key.lookup().hash,
-            name: name.clone(),
-            group,
-            codec,
-            encoded: cell,
             weight: u32::try_from(weight).unwrap_or(u32::MAX),
+            hash: key.lookup().hash,
+            claimed: AtomicU64::new(0),
+            keep_until: times.keep_until,
+            name,
+            apart,
         }))
     }
 
@@ -215,14 +256,15 @@ impl Entry {
         self.0.keep_until
     }
 
-    /// The stamp name of the key.
+    /// The stamp name of the key, as [`StampName::as_str`] gives it.
     #[must_use]
-    pub fn name(&self) -> &StampName {
+    pub fn name(&self) -> &str {
         &self.0.name
     }
 
-    pub(crate) fn group(&self) -> &'static GroupId {
-        self.0.group
+    /// The number of the group that it is counted for.
+    pub(crate) fn slot(&self) -> usize {
+        slot_of(self.0.head)
     }
 
     /// Takes on to load the value anew; `false` where another took it on, less than `hold` milliseconds ago.
@@ -251,31 +293,26 @@ impl Entry {
     }
 
     pub(crate) fn value(&self) -> &AnyValue {
-        &self.0.payload.value
+        &self.0.value
+    }
+
+    pub(crate) fn payload(&self) -> Payload {
+        Payload { value: Arc::clone(&self.0.value), empty: self.0.empty }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.payload.empty
+        self.0.empty
     }
 
-    pub(crate) fn snapshot(&self) -> &Snapshot {
-        &self.0.snapshot
-    }
-
-    pub(crate) fn codec(&self) -> &'static ValueCodec {
-        self.0.codec
-    }
-
-    /// The payload in the wire format, made once; `None` for a value that cannot be written.
-    pub(crate) fn encoded(&self) -> Option<&Bytes> {
-        self.0.encoded.get_or_init(|| (self.0.codec.encode)(&*self.0.payload.value).map(Bytes::from)).as_ref()
+    pub(crate) fn snapshot(&self) -> SnapshotRef<'_> {
+        self.0.snapshot()
     }
 }
 
 impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Entry")
-            .field("empty", &self.0.payload.empty)
+            .field("empty", &self.0.empty)
             .field("loaded_at", &self.0.loaded_at)
             .field("deadline", &self.0.deadline)
             .field("weight", &self.0.weight)

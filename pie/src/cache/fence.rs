@@ -36,7 +36,7 @@ impl Fence {
     /// Whether nothing was invalidated since, as far as this process knows.
     #[must_use]
     pub fn holds(&self) -> bool {
-        self.cache.chain.stamps.holds(&self.ticket.snapshot)
+        self.cache.chain.stamps.holds(self.ticket.snapshot.as_ref())
     }
 
     /// Stores the value, for this time to live and with the engine's jitter, unless something it depends on was
@@ -49,7 +49,7 @@ impl Fence {
     /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue) when the value has no form in JSON.
     pub async fn set<T: Serialize + ?Sized + Sync>(self, value: &T, ttl: Duration) -> Result<bool> {
         let payload = manual::payload(manual::encode(value)?, self.tags);
-        if !self.cache.chain.stamps.holds(&self.ticket.snapshot) {
+        if !self.cache.chain.stamps.holds(self.ticket.snapshot.as_ref()) {
             return Ok(false);
         }
         let rules = self.cache.rules(ttl, None)?;

@@ -78,11 +78,19 @@ impl GroupId {
         Self::new(name, GroupKind::Model)
     }
 
-    fn slot(&self) -> usize {
+    /// The number that it has in this process.
+    #[inline]
+    pub(crate) fn slot(&self) -> usize {
         match self.slot.load(Ordering::Relaxed) {
             0 => self.draw(),
             slot => slot,
         }
+    }
+
+    /// Whether no other group has its number.
+    #[inline]
+    pub(crate) fn is_alone(&self) -> bool {
+        self.slot() < MOST - 1
     }
 
     #[cold]
@@ -224,6 +232,11 @@ impl Groups {
     pub(crate) fn of(&self, id: &'static GroupId) -> &Group {
         let slot = id.slot();
         self.0[slot].get_or_init(|| Box::new(Group::new(if slot < MOST - 1 { id } else { &OTHERS })))
+    }
+
+    /// The counters of the group of this number, if it was used.
+    pub(crate) fn at(&self, slot: usize) -> Option<&Group> {
+        self.0.get(slot)?.get().map(|group| &**group)
     }
 
     /// All that were used so far, in the order of their first use in the program.

@@ -1,9 +1,57 @@
 //! A key in its three forms: what memory compares, what people see, what Redis stores.
+//!
+//! What memory compares are bytes: a head of 16, which tell whose value it is and of what kind, and where they suffice the one argument
+//! as well; then the rest, if there is one.
 
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 
 use smallvec::SmallVec;
+
+use super::groups::GroupId;
+
+/// How many bytes the head of a key in memory has.
+pub(crate) const HEAD: usize = 16;
+
+/// What of a group a key in memory is of, so that no two kinds of keys are ever the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KeyKind {
+    /// The finder of a model by one integer, which is the second half of the head.
+    Number = 1,
+    /// The finder of a model by one text, which is the rest.
+    Word = 2,
+    /// The finder of a model, its arguments in binary.
+    Finder = 3,
+    /// Any other read of a model.
+    Text = 4,
+    /// A call of a function.
+    Call = 5,
+    /// A value by hand.
+    Manual = 6,
+}
+
+/// The head of a key in memory: whose it is, which kind, which finder and which shape of answer (0 where there is none); and what
+/// tells it from others besides, often a fingerprint.
+#[inline]
+pub(crate) fn head(
+    group: &'static GroupId,
+    kind: KeyKind,
+    (finder, shape): (u16, u8),
+    second: u64,
+) -> [u8; HEAD] {
+    // The number of a group is below 1,024.
+    let first =
+        (group.slot() as u64) | u64::from(finder) << 16 | u64::from(shape) << 32 | (kind as u64) << 40;
+    let mut head = [0; HEAD];
+    head[..8].copy_from_slice(&first.to_le_bytes());
+    head[8..].copy_from_slice(&second.to_le_bytes());
+    head
+}
+
+/// The number of the group in the head of a key.
+pub(crate) fn slot_of(head: [u8; HEAD]) -> usize {
+    usize::from(u16::from_le_bytes([head[0], head[1]]))
+}
 
 /// The key of one value.
 ///
@@ -18,7 +66,8 @@ pub struct Key {
 }
 
 impl Key {
-    /// `prefix` is everything before the logical key, `suffix` (`@` and the fingerprint) everything after it.
+    /// `full` begins with a [`head`]; `prefix` is everything before the logical key, `suffix` (`@` and the fingerprint) everything
+    /// after it.
     pub(crate) fn new(full: &[u8], hash: u64, prefix: &str, logical: &str, suffix: &str) -> Self {
         let physical = [prefix, logical, suffix].concat().into_boxed_str();
         Self {
@@ -77,7 +126,17 @@ pub struct Lookup<'k> {
     pub(crate) hash: u64,
 }
 
-impl Lookup<'_> {
+impl<'k> Lookup<'k> {
+    /// The head and the rest.
+    #[inline]
+    pub(crate) fn parts(self) -> ([u8; HEAD], &'k [u8]) {
+        match self.full.split_first_chunk() {
+            Some((head, rest)) => (*head, rest),
+            // Keys are made with one.
+            None => ([0; HEAD], self.full),
+        }
+    }
+
     /// The hash of the key.
     #[must_use]
     pub fn hash(&self) -> u64 {
@@ -86,7 +145,7 @@ impl Lookup<'_> {
 
     /// The bytes of the key; two keys are the same when these are.
     #[must_use]
-    pub fn bytes(&self) -> &[u8] {
+    pub fn bytes(&self) -> &'k [u8] {
         self.full
     }
 }

@@ -10,12 +10,11 @@ use serde::de::DeserializeOwned;
 use super::chain::{Chain, Item};
 use super::entry::{AnyValue, Payload, ValueCodec};
 use super::groups::MANUAL;
-use super::key::{Key, Lookup};
+use super::key::{Key, KeyKind, Lookup, head};
 use super::rules::Limits;
 use super::stamps::StampName;
 use crate::codec::{CodecId, Decoder, Encoder};
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::text::MemoryKey;
 
 /// The most bytes of a key.
 const MAX_KEY: usize = 16 << 10;
@@ -165,11 +164,8 @@ pub(crate) fn item(
         let message = format!("{} tags: a value by hand has at most {most}", tags.len());
         return Err(Error::new(ErrorKind::InvalidQuery, message));
     }
-    let mut full = Vec::with_capacity(1 + scope.len() + key.len() + 8);
-    full.push(MemoryKey::Manual as u8);
-    full.extend_from_slice(scope.as_bytes());
-    full.extend_from_slice(key.as_bytes());
-    full.extend_from_slice(&FINGERPRINT.to_le_bytes());
+    // The name tells it from all others, and the entry has it already.
+    let full = [&head(&MANUAL, KeyKind::Manual, (0, 0), FINGERPRINT), names[0].as_str().as_bytes()].concat();
     let lookup = Lookup { full: &full, hash: chain.stamps.hash(&full) };
     let key = Key::of_shape(lookup, scope, key, FINGERPRINT);
     Ok(Item { key, names, limits, codec: &CODEC, group: &MANUAL })

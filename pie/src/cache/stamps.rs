@@ -63,6 +63,11 @@ impl StampName {
         Self::of([scope, "~", name].concat())
     }
 
+    /// The name that this is the text of.
+    pub(crate) fn from_text(text: &str) -> Self {
+        Self::of(text)
+    }
+
     fn of(text: impl Into<Arc<str>>) -> Self {
         let text = text.into();
         Self { wire: name_hash(&text), text }
@@ -94,16 +99,21 @@ impl StampName {
 
     /// The scope, with the engine's prefix, and the name within it: `pie:` and `k:user:42`.
     pub(crate) fn parts(&self) -> (&str, &str) {
+        Self::parts_of(&self.text)
+    }
+
+    /// The same of a name as text.
+    pub(crate) fn parts_of(text: &str) -> (&str, &str) {
         // A scope's own text and every argument have `~` only in front of a kind of one letter and a colon, or `n`; the
         // last scope ends before the first kind that is not `s`.
         let mut from = 0;
-        while let Some(at) = self.text[from..].find('~').map(|at| at + from) {
-            if !self.text[at + 1..].starts_with("s:") {
-                return (&self.text[..at], &self.text[at + 1..]);
+        while let Some(at) = text[from..].find('~').map(|at| at + from) {
+            if !text[at + 1..].starts_with("s:") {
+                return (&text[..at], &text[at + 1..]);
             }
             from = at + 1;
         }
-        ("", &self.text)
+        ("", text)
     }
 
     /// The name of the family whose entries all depend on this name; `None` for names that entries of several families
@@ -157,10 +167,16 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
-    /// How many bytes it holds on the heap.
-    pub(crate) fn heap_bytes(&self) -> usize {
-        if self.slots.spilled() { self.slots.capacity() * size_of::<u32>() } else { 0 }
+    pub(crate) fn as_ref(&self) -> SnapshotRef<'_> {
+        SnapshotRef { sum: self.sum, slots: &self.slots }
     }
+}
+
+/// A [`Snapshot`], wherever it is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SnapshotRef<'s> {
+    pub(crate) sum: u64,
+    pub(crate) slots: &'s [u32],
 }
 
 /// The local versions of one engine.
@@ -221,8 +237,9 @@ impl Stamps {
     }
 
     /// Whether nothing in the snapshot was invalidated since.
-    pub(crate) fn holds(&self, snapshot: &Snapshot) -> bool {
-        self.sum(&snapshot.slots) == snapshot.sum
+    #[inline]
+    pub(crate) fn holds(&self, snapshot: SnapshotRef<'_>) -> bool {
+        self.sum(snapshot.slots) == snapshot.sum
     }
 
     /// Invalidates everything in this process.
@@ -259,10 +276,10 @@ mod tests {
         let stamps = Stamps::with_bits(20);
         let (a, b) = (name("k:user:1"), name("k:user:2"));
         let (on_a, on_both, on_b) = (stamps.snapshot([&a]), stamps.snapshot([&a, &b]), stamps.snapshot([&b]));
-        assert!(stamps.holds(&on_a) && stamps.holds(&on_both) && stamps.holds(&on_b));
+        assert!(stamps.holds(on_a.as_ref()) && stamps.holds(on_both.as_ref()) && stamps.holds(on_b.as_ref()));
         stamps.bump([&a]);
-        assert!(!stamps.holds(&on_a) && !stamps.holds(&on_both));
-        assert!(stamps.holds(&on_b));
+        assert!(!stamps.holds(on_a.as_ref()) && !stamps.holds(on_both.as_ref()));
+        assert!(stamps.holds(on_b.as_ref()));
     }
 
     #[test]
@@ -270,7 +287,7 @@ mod tests {
         let stamps = Stamps::with_bits(0);
         let on_a = stamps.snapshot([&name("k:a")]);
         stamps.bump([&name("k:b")]);
-        assert!(!stamps.holds(&on_a));
+        assert!(!stamps.holds(on_a.as_ref()));
     }
 
     #[test]
@@ -278,8 +295,8 @@ mod tests {
         let stamps = Stamps::with_bits(4);
         let before = stamps.snapshot([&name("k:a")]);
         stamps.bump_epoch();
-        assert!(!stamps.holds(&before));
-        assert!(!Stamps::with_bits(4).holds(&stamps.snapshot([])));
+        assert!(!stamps.holds(before.as_ref()));
+        assert!(!Stamps::with_bits(4).holds(stamps.snapshot([]).as_ref()));
     }
 
     #[test]

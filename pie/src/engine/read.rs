@@ -54,10 +54,8 @@ impl Step<'_> {
         let mut aging = None;
         if let Step::Start { on: Target::Engine(engine), spec } = self {
             match engine.peek(spec, table) {
-                Peeked::Hit(answer) => {
-                    *self = Step::Done;
-                    return Poll::Ready(Ok(answer));
-                }
+                // Dropped with the future, and not before: once is enough.
+                Peeked::Hit(answer) => return Poll::Ready(Ok(answer)),
                 Peeked::Aging(answer) => aging = Some(answer),
                 Peeked::Miss => {}
             }
@@ -107,7 +105,7 @@ fn check(on: Target<'_>, spec: &Spec<'_>, table: &'static ShapeTable) -> Result<
 
 fn answer(found: &Found) -> Answer {
     let age = found.now.saturating_sub(found.entry.loaded_at());
-    let Payload { value, empty } = found.entry.inner().payload().clone();
+    let Payload { value, empty } = found.entry.payload();
     Answer { value, empty, source: found.source, age, stale: found.stale }
 }
 
@@ -202,7 +200,7 @@ async fn load(
 }
 
 impl Engine {
-    fn lookup<'k>(&self, full: &'k Text) -> Lookup<'k> {
+    fn lookup<'k>(&self, full: &'k [u8]) -> Lookup<'k> {
         Lookup { full, hash: self.chain().stamps.hash(full) }
     }
 
@@ -235,10 +233,11 @@ impl Engine {
         } else {
             all_names()?
         };
-        let full = spec.memory_key(table, self.inner_scope());
-        let lookup = self.lookup(&full);
+        let fingerprint = key.fingerprint;
         Ok(Item {
-            key: Key::of_shape(lookup, self.scope(), &logical, key.fingerprint),
+            key: spec.with_memory_key(table, self.inner_scope(), |full| {
+                Key::of_shape(self.lookup(full), self.scope(), &logical, fingerprint)
+            }),
             names: stamps,
             limits: policy.rules.limits,
             codec: &table.codec,
@@ -266,8 +265,9 @@ impl Engine {
         if !policy.enabled || !chain.is_enabled() || spec.options.refresh {
             return Peeked::Miss;
         }
-        let key = spec.memory_key(table, self.inner_scope());
-        chain.peek(self.lookup(&key), &policy.rules, group, seen)
+        spec.with_memory_key(table, self.inner_scope(), |full| {
+            chain.peek(self.lookup(full), &policy.rules, group, seen)
+        })
     }
 
     async fn read(&self, spec: Spec<'_>, table: &'static ShapeTable) -> Result<Answer> {
@@ -328,9 +328,11 @@ pub(crate) async fn read_many(
     for (at, id) in ids.iter().enumerate() {
         let mut spec = Spec::new(schema, From::Row(&schema.id), id.clone());
         spec.options = options.clone();
-        let key = spec.memory_key(table, engine.inner_scope());
         if !options.refresh {
-            match engine.chain().peek(engine.lookup(&key), &policy.rules, group, seen) {
+            let peeked = spec.with_memory_key(table, engine.inner_scope(), |full| {
+                engine.chain().peek(engine.lookup(full), &policy.rules, group, seen)
+            });
+            match peeked {
                 Peeked::Hit(answer) => {
                     answers.push(Some(answer));
                     continue;

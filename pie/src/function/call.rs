@@ -10,7 +10,7 @@ use crate::cache::BoxFuture;
 use crate::cache::chain::{Found, Got, Item, Peeked, Seen};
 use crate::cache::entry::{Payload, ValueCodec};
 use crate::cache::groups::{GroupId, GroupKind};
-use crate::cache::key::{Key, Lookup};
+use crate::cache::key::{Key, KeyKind, Lookup, head};
 use crate::cache::manual::MAX_NAMES;
 use crate::cache::read::Loader;
 use crate::engine::Engine;
@@ -18,7 +18,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::fingerprint::mix;
 use crate::model::{Policy, Schema};
 use crate::plan::depends;
-use crate::plan::text::MemoryKey;
 use crate::query::spec::{Effective, Options};
 use crate::query::{Source, Target};
 
@@ -122,13 +121,13 @@ impl<'a> Call<'a> {
     #[must_use]
     pub fn new(function: &'static Function, via: Via<'a>, of: &str) -> Self {
         let Via(on) = via;
+        let fingerprint = mix(function.fingerprint, crate::model::fingerprint::fingerprint(of));
         let mut key = Template::default();
-        key.writer.text.push(MemoryKey::Call as u8);
+        key.writer.text.extend_from_slice(&head(&function.group, KeyKind::Call, (0, 0), fingerprint));
         if let Some(Target::Engine(engine)) = &on {
             key.literal(engine.inner_scope());
         }
         let scope_end = key.writer.text.len();
-        let fingerprint = mix(function.fingerprint, crate::model::fingerprint::fingerprint(of));
         Self { function, on, key, scope_end, fingerprint, tags: Vec::new(), aging: false }
     }
 
@@ -170,13 +169,6 @@ impl<'a> Call<'a> {
         (policy.enabled && engine.chain().is_enabled()).then_some(policy)
     }
 
-    /// The whole key: what tells it from all others.
-    fn full(&self) -> crate::plan::text::Text {
-        let mut full = self.key.writer.text.clone();
-        full.extend_from_slice(&self.fingerprint.to_le_bytes());
-        full
-    }
-
     /// The answer, if memory has it. Does not wait and does not allocate.
     pub fn hit<R, X, E>(&mut self, shape: &Shape<R, X, E>) -> Option<R> {
         let engine = self.engine()?;
@@ -193,16 +185,12 @@ impl<'a> Call<'a> {
         if !policy.enabled || !chain.is_enabled() {
             return None;
         }
-        // Behind it only for this look.
-        let logical_end = self.key.writer.text.len();
-        self.key.writer.text.extend_from_slice(&self.fingerprint.to_le_bytes());
         let full = &self.key.writer.text;
         let lookup = Lookup { full, hash: chain.stamps.hash(full) };
         let peeked = chain.peek(lookup, &policy.rules, group, |seen| {
             let Seen { value, source, age, stale, .. } = seen;
             (shape.restore)(value, Answered { source, age, stale }).map(|value| (shape.close)(Ok(value)))
         });
-        self.key.writer.text.truncate(logical_end);
         match peeked {
             Peeked::Hit(answer) => answer,
             Peeked::Aging(answer) => {
@@ -259,10 +247,10 @@ impl<'a> Call<'a> {
         }
         let mut stamps = engine.stamps(&names);
         stamps.extend(namespaces);
-        let full = self.full();
-        let hash = engine.chain().stamps.hash(&full);
+        let full = &self.key.writer.text;
+        let hash = engine.chain().stamps.hash(full);
         Ok(Item {
-            key: Key::of_shape(Lookup { full: &full, hash }, engine.scope(), &logical, self.fingerprint),
+            key: Key::of_shape(Lookup { full, hash }, engine.scope(), &logical, self.fingerprint),
             names: stamps,
             limits: policy.rules.limits,
             codec,

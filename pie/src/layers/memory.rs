@@ -67,7 +67,7 @@ const TOLD_OF_256: [u64; 2] = [1, 64];
 
 /// How many of an entry's first hits it is told of when it has to choose: its sketch counts to 15, and who is asked for seldom
 /// is who is chosen from.
-const FIRST_TOLD: u32 = 15;
+const FIRST_TOLD: u8 = 15;
 
 /// The memory layer: entries in this process, up to a number of bytes.
 ///
@@ -320,12 +320,13 @@ mod tests {
     use super::*;
     use crate::cache::entry::Times;
     use crate::cache::groups::MANUAL;
+    use crate::cache::key::{KeyKind, head};
     use crate::cache::manual;
     use crate::cache::stamps::{Snapshot, StampName};
 
     /// A key whose hash is well spread.
     fn key(number: u64) -> Key {
-        let full = number.to_le_bytes();
+        let full = head(&MANUAL, KeyKind::Manual, (0, 0), number);
         Key::new(&full, crate::model::fingerprint::mix(7, number), "", &format!("k:{number}"), "")
     }
 
@@ -333,7 +334,7 @@ mod tests {
         let times = Times { loaded_at, deadline: u64::MAX, keep_until: u64::MAX };
         let payload = manual::payload(bytes::Bytes::from_static(b"1"), Arc::from([]));
         let name = StampName::new("", key.logical());
-        Entry::new((key, &name, &MANUAL), payload, &manual::CODEC, None, times, Snapshot::default())
+        Entry::new((key, &name), payload, 16, times, &Snapshot::default())
     }
 
     fn peek(memory: &Memory, key: &Key) -> Option<u64> {
@@ -389,8 +390,10 @@ mod tests {
     fn keys_of_one_place_are_both_found() {
         let memory = Memory::max_bytes(1 << 20);
         // The table has as many places as 21 bits tell apart at most.
-        let keys =
-            [1_u64, 1 | 1 << 40].map(|hash| Key::new(&hash.to_le_bytes(), hash, "", &hash.to_string(), ""));
+        let keys = [1_u64, 1 | 1 << 40].map(|hash| {
+            let full = head(&MANUAL, KeyKind::Manual, (0, 0), hash);
+            Key::new(&full, hash, "", &hash.to_string(), "")
+        });
         for (at, key) in (1..).zip(&keys) {
             memory.put(key.lookup().hash(), entry(key, at));
         }

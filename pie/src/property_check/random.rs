@@ -246,12 +246,14 @@ impl<const SEED: u32> Random<SEED> {
         };
         columns.as_slice().split_at(*length).0
     }
-    const UNIQUES: [Index; 2] =
-        [Index::new("u0", "row:u0:", Self::columns(0)), Index::new("u1", "row:u1:", Self::columns(1))];
+    const UNIQUES: [Index; 2] = [
+        Index::new("u0", "row:u0:", Self::columns(0)).number(1),
+        Index::new("u1", "row:u1:", Self::columns(1)).number(2),
+    ];
     const INDEXES: [Index; 3] = [
-        Index::new("x0", "rows:x0:", Self::columns(2)),
-        Index::new("x1", "rows:x1:", Self::columns(3)),
-        Index::new("x2", "rows:x2:", Self::columns(4)),
+        Index::new("x0", "rows:x0:", Self::columns(2)).number(3),
+        Index::new("x1", "rows:x1:", Self::columns(3)).number(4),
+        Index::new("x2", "rows:x2:", Self::columns(4)).number(5),
     ];
     const THE_SCHEMA: Schema = Schema::new(
         "Row",

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::shape::{Fetch, ShapeTable};
+use crate::cache::key::{HEAD, KeyKind, head};
 use crate::cache::rules::Rules;
 use crate::clock::millis;
 use crate::engine::{CacheConfig, OnLayerDown};
@@ -12,7 +13,7 @@ use crate::model::{Datum, Index, Policy, Schema};
 use crate::plan::canonical::{push_window, put_condition};
 use crate::plan::depends;
 use crate::plan::filter::{Comparison, Condition};
-use crate::plan::text::{MemoryKey, Text, push_binary, push_data};
+use crate::plan::text::{Text, push_binary, push_data};
 use crate::plan::{Ask, Direction, Few, Order, ReadPlan};
 
 /// The arguments of a finder.
@@ -194,14 +195,6 @@ impl KeyText {
         let prefix = std::str::from_utf8(&self.full[self.scope_end..self.prefix_end]).unwrap_or_default();
         depends::logical(prefix, &self.full[self.prefix_end..], self.opaque)
     }
-
-    /// All of it as a key in memory.
-    fn into_memory_key(self) -> Text {
-        let mut full = Text::from(&[MemoryKey::Text as u8]);
-        full.extend_from_slice(&self.full);
-        full.extend_from_slice(&self.fingerprint.to_le_bytes());
-        full
-    }
 }
 
 impl<'a> Spec<'a> {
@@ -288,13 +281,14 @@ impl<'a> Spec<'a> {
     }
 
     /// What the answer is of: the model as it is now, the shape, and the tags of this query.
-    #[inline]
     fn fingerprint(&self, shape: &ShapeTable) -> u64 {
-        let mut fingerprint = crate::model::fingerprint::mix(self.schema.fingerprint, u64::from(shape.kind));
-        if self.options.more.is_some() {
-            fingerprint = self.with_tags(fingerprint);
-        }
-        fingerprint
+        let fingerprint = crate::model::fingerprint::mix(self.schema.fingerprint, u64::from(shape.kind));
+        if self.options.more.is_some() { self.with_tags(fingerprint) } else { fingerprint }
+    }
+
+    /// The tags of this query; 0 for none.
+    fn tagged(&self) -> u64 {
+        if self.options.tags().is_empty() { 0 } else { self.with_tags(1) }
     }
 
     /// Other tags are another entry: one that a reader without them stored would not die with them.
@@ -309,26 +303,62 @@ impl<'a> Spec<'a> {
         fingerprint
     }
 
-    /// The key in memory: short bytes that tell a read from all others. Does not allocate for a finder with short arguments.
+    /// Looks at the key in memory: short bytes that tell a read from all others. Does not allocate for a finder with short
+    /// arguments.
     #[inline]
-    pub(crate) fn memory_key(&self, shape: &ShapeTable, scope: &str) -> Text {
-        let (From::Row(index) | From::List(index), true) = (self.from, self.plain(shape)) else {
-            return self.key(shape, scope).into_memory_key();
+    pub(crate) fn with_memory_key<R>(
+        &self,
+        shape: &ShapeTable,
+        scope: &str,
+        look: impl FnOnce(&[u8]) -> R,
+    ) -> R {
+        let group = (self.schema.group)();
+        let (From::Row(index) | From::List(index)) = self.from else {
+            return look(&self.text_key(shape, scope));
         };
-        let mut full = Text::new();
+        if !self.plain(shape) || !group.is_alone() {
+            return look(&self.text_key(shape, scope));
+        }
+        let what = (index.number, shape.kind);
+        let bare = scope.is_empty() && self.options.more.is_none() && !self.has_window();
+        match &*self.args {
+            [Datum::Int(number)] if bare => {
+                look(&head(group, KeyKind::Number, what, u64::from_le_bytes(number.to_le_bytes())))
+            }
+            [Datum::Text(word)] if bare => {
+                let mut full = Text::from(&head(group, KeyKind::Word, what, 0));
+                full.extend_from_slice(word.as_bytes());
+                look(&full)
+            }
+            _ => look(&self.finder_key(head(group, KeyKind::Finder, what, self.tagged()), scope)),
+        }
+    }
+
+    /// Whether order, limit or offset are said.
+    #[inline]
+    fn has_window(&self) -> bool {
+        !self.order.is_empty() || self.limit.is_some() || self.offset.is_some()
+    }
+
+    /// The key of a finder with anything else than one short argument.
+    fn finder_key(&self, head: [u8; HEAD], scope: &str) -> Text {
+        let mut full = Text::from(&head);
         // Each part tells where it ends, and the scope is the last.
-        full.push(MemoryKey::Finder as u8);
-        // No table's and column's names are that long together.
-        full.extend_from_slice(&u16::try_from(index.prefix.len()).unwrap_or(u16::MAX).to_le_bytes());
-        full.extend_from_slice(index.prefix.as_bytes());
-        full.extend_from_slice(&self.fingerprint(shape).to_le_bytes());
         self.args.iter().for_each(|datum| push_binary(&mut full, datum));
         if matches!(self.from, From::List(_)) {
             self.push_binary_window(&mut full);
         }
-        if !scope.is_empty() {
-            full.extend_from_slice(scope.as_bytes());
-        }
+        full.extend_from_slice(scope.as_bytes());
+        full
+    }
+
+    /// The key of any other read.
+    #[cold]
+    fn text_key(&self, shape: &ShapeTable, scope: &str) -> Text {
+        let key = self.key(shape, scope);
+        let mut full =
+            Text::from(&head((self.schema.group)(), KeyKind::Text, (0, shape.kind), key.fingerprint));
+        full.extend_from_slice(&key.full);
         full
     }
 

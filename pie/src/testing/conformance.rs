@@ -141,7 +141,8 @@ impl Maker {
         let until = self.now + lives;
         let times = Times { loaded_at: self.now, deadline: until, keep_until: until };
         let snapshot = self.chain.stamps.snapshot(&item.names);
-        Entry::new((&item.key, item.name(), item.group), payload, item.codec, None, times, snapshot)
+        let weight = (item.codec.weigh)(&*payload.value);
+        Entry::new((&item.key, item.name()), payload, weight, times, &snapshot)
     }
 }
 

@@ -202,6 +202,6 @@ async fn neighbours(
         after.tokens.first() != theirs.tokens.first(),
         "what one instance invalidates, another on the same store still has a token for",
     );
-    let heard = !listens || until(async || !stamps.holds(&snapshot)).await;
+    let heard = !listens || until(async || !stamps.holds(snapshot.as_ref())).await;
     found.unless(heard, "an instance that listens does not hear what another one invalidates");
 }

@@ -84,13 +84,17 @@ pub(super) fn impls(context: &Context<'_>) -> TokenStream {
             quote!((#name, <#ty as #p::Value>::SHAPE))
         }
     });
-    let index = |index: &IndexIr, prefix: String| {
-        let (name, columns) = (&index.name, &index.columns);
-        quote!(#p::Index::new(#name, #prefix, &[#(#columns),*]))
+    // Keys in memory tell the finders of a model by the numbers of what they are over.
+    let mut numbers = 0_u16..;
+    let mut index = |index: &IndexIr, prefix: String| {
+        let (name, columns, number) = (&index.name, &index.columns, numbers.next());
+        quote!(#p::Index::new(#name, #prefix, &[#(#columns),*]).number(#number))
     };
     let id = index(&model.id, format!("{family}:"));
-    let uniques = model.uniques.iter().map(|unique| index(unique, format!("{family}:{}:", unique.name)));
-    let indexes = model.indexes.iter().map(|list| index(list, format!("{table}:{}:", list.name)));
+    let uniques: Vec<_> =
+        model.uniques.iter().map(|unique| index(unique, format!("{family}:{}:", unique.name))).collect();
+    let indexes: Vec<_> =
+        model.indexes.iter().map(|list| index(list, format!("{table}:{}:", list.name))).collect();
     let policy = policy::tokens(model.policy.as_ref(), p);
 
     let takes = model.columns.iter().enumerate().map(|(place, column)| {

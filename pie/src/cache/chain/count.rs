@@ -32,7 +32,7 @@ impl Chain {
             let mut found: BTreeMap<(&'static str, &'static str), Holding> = BTreeMap::new();
             level.at_once("visit", |visited| {
                 visited.visit(&mut |entry| {
-                    let group = self.groups.of(entry.group());
+                    let Some(group) = self.groups.at(entry.slot()) else { return };
                     let (name, kind) = (group.name(), group.kind());
                     let empty = Holding { layer, name, kind, keys: 0, size: 0, dead: 0 };
                     let holding = found.entry((name, kind.as_str())).or_insert(empty);

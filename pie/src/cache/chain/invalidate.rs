@@ -112,8 +112,8 @@ impl Chain {
 
     /// Ends what matches a pattern in this process: what is being loaded, then what is stored.
     pub(crate) fn sweep(&self, scope: &str, pattern: &str) {
-        let wanted = |name: &StampName| {
-            let (within, name) = name.parts();
+        let wanted = |name: &str| {
+            let (within, name) = StampName::parts_of(name);
             within == scope
                 && name
                     .strip_prefix("k:")
@@ -121,14 +121,14 @@ impl Chain {
         };
         // In this order: what is stored while the layers are walked was being loaded before.
         if !mistake!(GlobIgnoresFlights) {
-            self.stamps.bump(&self.open.filter(wanted));
+            self.stamps.bump(&self.open.filter(|name| wanted(name.as_str())));
         }
         for level in self.levels().iter().filter(|level| level.layer.shared().is_none()) {
             let mut names = Vec::new();
             let all = level.at_once("visit", |layer| {
                 layer.visit(&mut |entry| {
                     if wanted(entry.name()) {
-                        names.push(entry.name().clone());
+                        names.push(StampName::from_text(entry.name()));
                     }
                 })
             });

@@ -40,8 +40,7 @@ impl Chain {
             } else {
                 ticket.snapshot.clone()
             };
-            let entry =
-                Entry::new((&item.key, item.name(), item.group), payload, item.codec, None, times, snapshot);
+            let entry = Entry::new((&item.key, item.name()), payload, size, times, &snapshot);
             // What was invalidated meanwhile is not worth the place of what is valid.
             if self.stamps.holds(entry.snapshot()) {
                 pause!();
@@ -101,7 +100,7 @@ impl Chain {
         let mut sealed: Vec<(&Arc<Item>, bytes::Bytes, u64)> = Vec::with_capacity(batch.len());
         for (item, entry, tokens) in batch {
             let Some(ttl) = entry.keep_until().checked_sub(now).filter(|ttl| *ttl > 0) else { continue };
-            let Some(body) = entry.encoded() else {
+            let Some(body) = (item.codec.encode)(&**entry.value()).map(bytes::Bytes::from) else {
                 let layer = level.layer.name();
                 tracing::debug!(layer, "a value could not be encoded; it stays in this process");
                 continue;
@@ -119,13 +118,13 @@ impl Chain {
             };
             let loaded_at = wall.saturating_sub(now.saturating_sub(entry.loaded_at()));
             let envelope = Envelope {
-                codec: entry.codec().id as u8,
+                codec: item.codec.id as u8,
                 empty: entry.is_empty(),
                 loaded_at,
                 deadline: loaded_at.saturating_add(entry.deadline().saturating_sub(entry.loaded_at())),
                 stamps: item.names.iter().map(|name| name.wire_hash()).zip(tokens.iter().copied()).collect(),
             };
-            sealed.push((item, envelope.seal(body), ttl));
+            sealed.push((item, envelope.seal(&body), ttl));
         }
         for part in sealed.chunks(MAX_BATCH) {
             let writes: Vec<SharedWrite<'_>> = part

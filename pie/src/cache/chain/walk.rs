@@ -254,13 +254,7 @@ impl Chain {
         } else {
             snapshot.clone()
         };
-        Some(Entry::new(
-            (&item.key, item.name(), item.group),
-            payload,
-            item.codec,
-            Some(body),
-            times,
-            snapshot,
-        ))
+        let weight = (item.codec.weigh)(&*payload.value);
+        Some(Entry::new((&item.key, item.name()), payload, weight, times, &snapshot))
     }
 }
