@@ -37,6 +37,7 @@ use super::tracker::Tracker;
 use crate::clock::Clock;
 use crate::codec::Token;
 use crate::error::Result;
+use crate::layers::memory::Sight;
 use crate::query::Source;
 use crate::task;
 
@@ -371,26 +372,21 @@ impl Chain {
         if rules.skip_memory || !self.trusts_memory() {
             return Peeked::Miss;
         }
-        let judge = |entry: &Inner| self.judge(entry, rules, (level, group), give);
-        let seen = match &level.memory {
-            Some(memory) => memory.see(key, |entry| judge(entry)),
-            None => match level.at_once("peek", |layer| layer.peek(key)) {
-                Some(Peek::Hit(entry)) if entry.is_for(key) => Some(judge(entry.inner())),
-                _ => None,
-            },
+        let (sight, asked);
+        let entry = match &level.memory {
+            Some(memory) => {
+                sight = memory.see(key);
+                sight.as_ref().and_then(Sight::entry).map(|entry| &**entry)
+            }
+            None => {
+                asked = level.at_once("peek", |layer| layer.peek(key));
+                match &asked {
+                    Some(Peek::Hit(entry)) if entry.is_for(key) => Some(&**entry.inner()),
+                    _ => None,
+                }
+            }
         };
-        seen.unwrap_or(Peeked::Miss)
-    }
-
-    /// Whether an entry of the first layer, which is the key's, may be served.
-    #[inline]
-    fn judge<R>(
-        &self,
-        entry: &Inner,
-        rules: &Rules,
-        (level, group): (&Level, &Group),
-        give: impl FnOnce(Seen<'_>) -> R,
-    ) -> Peeked<R> {
+        let Some(entry) = entry else { return Peeked::Miss };
         let now = self.clock.steady();
         let fresh = Self::fresh(entry, rules.limits, now);
         if !fresh && !Self::stale_within(entry, rules.limits, now, rules.limits.stale) {

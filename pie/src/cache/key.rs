@@ -28,6 +28,16 @@ pub(crate) enum KeyKind {
     Call = 5,
     /// A value by hand.
     Manual = 6,
+    /// The finder of a model by one text of so many bytes, which are the second half of the head.
+    Word0 = 16,
+    Word1,
+    Word2,
+    Word3,
+    Word4,
+    Word5,
+    Word6,
+    Word7,
+    Word8,
 }
 
 /// The head of a key in memory: whose it is, which kind, which finder and which shape of answer (0 where there is none); and what

@@ -54,8 +54,15 @@ impl Step<'_> {
         let mut aging = None;
         if let Step::Start { on: Target::Engine(engine), spec } = self {
             match engine.peek(spec, table) {
-                // Dropped with the future, and not before: once is enough.
-                Peeked::Hit(answer) => return Poll::Ready(Ok(answer)),
+                Peeked::Hit(answer) => {
+                    if spec.is_light() {
+                        // Nothing of it is on the heap, and finding that out by dropping it takes longer.
+                        std::mem::forget(std::mem::replace(self, Step::Done));
+                    } else {
+                        *self = Step::Done;
+                    }
+                    return Poll::Ready(Ok(answer));
+                }
                 Peeked::Aging(answer) => aging = Some(answer),
                 Peeked::Miss => {}
             }
@@ -233,11 +240,9 @@ impl Engine {
         } else {
             all_names()?
         };
-        let fingerprint = key.fingerprint;
+        let (full, fingerprint) = (spec.memory_key(table, self.inner_scope()), key.fingerprint);
         Ok(Item {
-            key: spec.with_memory_key(table, self.inner_scope(), |full| {
-                Key::of_shape(self.lookup(full), self.scope(), &logical, fingerprint)
-            }),
+            key: Key::of_shape(self.lookup(&full), self.scope(), &logical, fingerprint),
             names: stamps,
             limits: policy.rules.limits,
             codec: &table.codec,
@@ -265,9 +270,8 @@ impl Engine {
         if !policy.enabled || !chain.is_enabled() || spec.options.refresh {
             return Peeked::Miss;
         }
-        spec.with_memory_key(table, self.inner_scope(), |full| {
-            chain.peek(self.lookup(full), &policy.rules, group, seen)
-        })
+        let key = spec.memory_key(table, self.inner_scope());
+        chain.peek(self.lookup(&key), &policy.rules, group, seen)
     }
 
     async fn read(&self, spec: Spec<'_>, table: &'static ShapeTable) -> Result<Answer> {
@@ -329,10 +333,8 @@ pub(crate) async fn read_many(
         let mut spec = Spec::new(schema, From::Row(&schema.id), id.clone());
         spec.options = options.clone();
         if !options.refresh {
-            let peeked = spec.with_memory_key(table, engine.inner_scope(), |full| {
-                engine.chain().peek(engine.lookup(full), &policy.rules, group, seen)
-            });
-            match peeked {
+            let key = spec.memory_key(table, engine.inner_scope());
+            match engine.chain().peek(engine.lookup(&key), &policy.rules, group, seen) {
                 Peeked::Hit(answer) => {
                     answers.push(Some(answer));
                     continue;

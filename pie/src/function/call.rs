@@ -86,7 +86,7 @@ impl<'a> Via<'a> {
 pub struct Call<'a> {
     function: &'static Function,
     on: Option<Target<'a>>,
-    key: Template,
+    key: Template<'static>,
     scope_end: usize,
     fingerprint: u64,
     tags: Vec<String>,
@@ -125,7 +125,10 @@ impl<'a> Call<'a> {
         let mut key = Template::default();
         key.writer.text.extend_from_slice(&head(&function.group, KeyKind::Call, (0, 0), fingerprint));
         if let Some(Target::Engine(engine)) = &on {
-            key.literal(engine.inner_scope());
+            let scope = engine.inner_scope();
+            if !scope.is_empty() {
+                key.writer.text.extend_from_slice(scope.as_bytes());
+            }
         }
         let scope_end = key.writer.text.len();
         Self { function, on, key, scope_end, fingerprint, tags: Vec::new(), aging: false }
@@ -141,8 +144,8 @@ impl<'a> Call<'a> {
     }
 
     /// The key of the call: fixed pieces and arguments in turn, a piece first.
-    pub fn key(&mut self, pieces: &[&str], values: &[&dyn CacheKey]) {
-        self.key.write(pieces, values);
+    pub fn key(&mut self, pieces: &'static [&'static str], values: &[&dyn CacheKey]) {
+        self.key.write_values(pieces, values);
     }
 
     /// Gives the value a tag, made as the key is.

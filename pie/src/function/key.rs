@@ -91,31 +91,42 @@ impl KeyWriter {
 
 /// A key, a tag or a pattern while it is put together: fixed pieces and values in turn, a piece first.
 #[derive(Debug, Default)]
-pub(super) struct Template {
+pub(super) struct Template<'p> {
     pub(super) writer: KeyWriter,
+    /// The piece in front of the first value, where it is not in the text.
+    first_piece: &'p str,
     /// Where the first value begins.
     first_value: Option<usize>,
 }
 
-impl Template {
+impl<'p> Template<'p> {
     /// One in which values are not escaped.
     pub(super) fn plain() -> Self {
-        Self { writer: KeyWriter { plain: true, ..KeyWriter::default() }, first_value: None }
+        Self { writer: KeyWriter { plain: true, ..KeyWriter::default() }, ..Self::default() }
     }
 
     /// The same, with these pieces and values behind what is there.
-    pub(super) fn with(mut self, pieces: &[&str], values: &[&dyn CacheKey]) -> Self {
+    pub(super) fn with(mut self, pieces: &[&'p str], values: &[&dyn CacheKey]) -> Self {
         self.write(pieces, values);
         self
     }
 
-    /// Appends a piece that is always the same.
-    pub(super) fn literal(&mut self, piece: &str) {
-        self.writer.literal(piece);
+    /// As [`write`](Self::write), but what is in front of the first value stays out of the text: a function's is always the same.
+    #[inline]
+    pub(super) fn write_values(&mut self, pieces: &[&'p str], values: &[&dyn CacheKey]) {
+        match (pieces, values) {
+            ([piece, pieces @ ..], [value, values @ ..]) => {
+                self.first_piece = piece;
+                self.first_value = Some(self.writer.text.len());
+                value.write_key(&mut self.writer);
+                self.write(pieces, values);
+            }
+            _ => self.write(pieces, values),
+        }
     }
 
     /// Appends pieces and values in turn.
-    pub(super) fn write(&mut self, pieces: &[&str], values: &[&dyn CacheKey]) {
+    pub(super) fn write(&mut self, pieces: &[&'p str], values: &[&dyn CacheKey]) {
         let mut pieces = pieces.iter();
         for value in values {
             if let Some(piece) = pieces.next() {
@@ -133,7 +144,7 @@ impl Template {
     pub(super) fn logical(&self, from: usize) -> String {
         let text = &self.writer.text;
         let first = self.first_value.unwrap_or(text.len());
-        let prefix = String::from_utf8_lossy(&text[from.min(first)..first]);
+        let prefix = [self.first_piece, &String::from_utf8_lossy(&text[from.min(first)..first])].concat();
         depends::logical(&prefix, &text[first..], false)
     }
 

@@ -9,10 +9,13 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwapOption, Guard};
 
-use crate::cache::Entry;
 use crate::cache::entry::Inner;
+use crate::cache::{Entry, Lookup};
+
+/// An entry that is looked at where it is.
+pub(super) type Borrowed = Guard<Option<Arc<Inner>>>;
 
 /// The table.
 pub(super) struct Front(Box<[ArcSwapOption<Inner>]>);
@@ -37,18 +40,17 @@ impl Front {
         [hash, hash ^ 1].map(|hash| self.0.get(usize::try_from(hash & mask).unwrap_or(0)))
     }
 
-    /// Looks at the entry of this hash, whatever its key.
+    /// The entry of this key where it is, borrowed.
     #[inline]
-    pub(super) fn see<R>(&self, hash: u64, look: impl FnOnce(&Arc<Inner>) -> Option<R>) -> Option<R> {
-        for place in self.places(hash) {
-            let there = place?.load();
-            if let Some(entry) = there.as_ref()
-                && entry.hash() == hash
-            {
-                return look(entry);
-            }
+    pub(super) fn see(&self, key: Lookup<'_>) -> Option<Borrowed> {
+        let [Some(first), Some(second)] = self.places(key.hash) else { return None };
+        let is = |there: &Option<Arc<Inner>>| there.as_ref().is_some_and(|entry| entry.is_for(key));
+        let there = first.load();
+        if is(&there) {
+            return Some(there);
         }
-        None
+        let there = second.load();
+        is(&there).then_some(there)
     }
 
     /// Puts an entry at a place of its hash: where the hash is already, else where nothing is, else at the second.

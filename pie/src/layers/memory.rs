@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use mini_moka::sync::Cache;
 use serde::Deserialize;
 
-use super::front::{Front, Held};
+use super::front::{Borrowed, Front, Held};
 use crate::cache::entry::Inner;
 use crate::cache::key::AsIs;
 use crate::cache::{BoxFuture, CacheLayer, Entry, Key, LayerUsage, Lookup, Peek};
@@ -176,19 +176,12 @@ impl Memory {
         }
     }
 
-    /// Looks at the entry of a key, if there is one. Neither waits nor allocates.
+    /// The entry of a key, if there is one. Neither waits nor allocates.
     #[inline]
-    pub(crate) fn see<R>(&self, key: Lookup<'_>, look: impl FnOnce(&Arc<Inner>) -> R) -> Option<R> {
-        let mut look = Some(look);
-        let seen = self.front.see(key.hash, |entry| {
-            if !entry.is_for(key) {
-                return None;
-            }
-            look.take().map(|look| look(entry))
-        });
-        match (seen, look) {
-            (None, Some(look)) => self.see_behind(key).map(|entry| look(entry.inner())),
-            (seen, _) => seen,
+    pub(crate) fn see(&self, key: Lookup<'_>) -> Option<Sight> {
+        match self.front.see(key) {
+            Some(borrowed) => Some(Sight::Front(borrowed)),
+            None => self.see_behind(key).map(Sight::Behind),
         }
     }
 
@@ -224,6 +217,22 @@ impl Memory {
     }
 }
 
+/// An entry that is looked at: as the table in front has it, or as mini-moka gave it.
+pub(crate) enum Sight {
+    Front(Borrowed),
+    Behind(Entry),
+}
+
+impl Sight {
+    #[inline]
+    pub(crate) fn entry(&self) -> Option<&Arc<Inner>> {
+        match self {
+            Self::Front(borrowed) => borrowed.as_ref(),
+            Self::Behind(entry) => Some(entry.inner()),
+        }
+    }
+}
+
 impl Default for Memory {
     /// A memory layer of 64 MiB.
     fn default() -> Self {
@@ -247,11 +256,14 @@ impl CacheLayer for Memory {
     }
 
     fn peek(&self, key: Lookup<'_>) -> Peek {
-        let seen = self.see(key, |entry| {
-            self.tell(entry, fastrand::u64(..));
-            Peek::Hit(Entry::of(entry))
-        });
-        seen.unwrap_or(Peek::Miss)
+        let seen = self.see(key);
+        match seen.as_ref().and_then(Sight::entry) {
+            Some(entry) => {
+                self.tell(entry, fastrand::u64(..));
+                Peek::Hit(Entry::of(entry))
+            }
+            None => Peek::Miss,
+        }
     }
 
     fn get<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Entry>>> {

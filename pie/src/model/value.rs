@@ -53,6 +53,8 @@ pub enum ColumnType {
 /// is asked for and what comes back are the same.
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
+// As of `Few`: a byte of its own tells which it is.
+#[repr(u8)]
 pub enum Datum<'a> {
     /// `NULL`.
     Null,

@@ -8,6 +8,8 @@ use std::ops::Deref;
 /// The compiler sees through it where it cannot through a buffer that may or may not be filled: a query is moved several times
 /// before it is asked, and each move of a buffer is one through memory.
 #[derive(Clone, Default, PartialEq, Eq)]
+// A byte of its own tells which it is: found in the items it would have to be worked out each time.
+#[repr(u8)]
 pub enum Few<T> {
     /// No item.
     #[default]
@@ -63,10 +65,12 @@ impl<T, const N: usize> From<[T; N]> for Few<T> {
     #[inline]
     fn from(items: [T; N]) -> Self {
         let mut items = items.into_iter();
-        match N {
-            0 => Self::None,
-            1 => items.next().map_or(Self::None, Self::One),
-            _ => items.collect(),
+        // Each value goes to its place without passing through another list, of which the compiler would keep the end.
+        match (items.next(), items.next()) {
+            (Some(first), Some(second)) if N == 2 => Self::Two([first, second]),
+            (Some(first), Some(second)) => Self::Many([first, second].into_iter().chain(items).collect()),
+            (Some(first), None) => Self::One(first),
+            (None, _) => Self::None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A read before it runs: which rows, in which order, with which options; and the key it has.
 
 use std::borrow::Cow;
+use std::ops::Deref;
 use std::time::Duration;
 
 use super::shape::{Fetch, ShapeTable};
@@ -179,6 +180,25 @@ pub(crate) struct Rest {
 
 static NO_REST: Rest = Rest { filter: None, distinct: None, family: None, page: (0, 0) };
 
+/// A key in memory: its head alone, or more.
+#[allow(clippy::large_enum_variant, reason = "on the stack for the length of a look")]
+pub(crate) enum MemoryKey {
+    Head([u8; HEAD]),
+    Text(Text),
+}
+
+impl Deref for MemoryKey {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Head(head) => head,
+            Self::Text(text) => text,
+        }
+    }
+}
+
 /// The text of a key: what of it is the logical key, and the fingerprint of what it is of.
 pub(crate) struct KeyText {
     full: Text,
@@ -195,6 +215,25 @@ impl KeyText {
         let prefix = std::str::from_utf8(&self.full[self.scope_end..self.prefix_end]).unwrap_or_default();
         depends::logical(prefix, &self.full[self.prefix_end..], self.opaque)
     }
+}
+
+/// A text of up to 8 bytes as a number, and the kind of key that it makes: one for each length.
+#[inline]
+fn short_word(word: &str) -> Option<(KeyKind, u64)> {
+    const KINDS: [KeyKind; 9] = [
+        KeyKind::Word0,
+        KeyKind::Word1,
+        KeyKind::Word2,
+        KeyKind::Word3,
+        KeyKind::Word4,
+        KeyKind::Word5,
+        KeyKind::Word6,
+        KeyKind::Word7,
+        KeyKind::Word8,
+    ];
+    let kind = *KINDS.get(word.len())?;
+    let number = word.bytes().rev().fold(0, |number, byte| number << 8 | u64::from(byte));
+    Some((kind, number))
 }
 
 impl<'a> Spec<'a> {
@@ -303,34 +342,57 @@ impl<'a> Spec<'a> {
         fingerprint
     }
 
-    /// Looks at the key in memory: short bytes that tell a read from all others. Does not allocate for a finder with short
-    /// arguments.
-    #[inline]
-    pub(crate) fn with_memory_key<R>(
-        &self,
-        shape: &ShapeTable,
-        scope: &str,
-        look: impl FnOnce(&[u8]) -> R,
-    ) -> R {
+    /// The key in memory: short bytes that tell a read from all others. Does not allocate for a finder with short arguments.
+    #[inline(always)]
+    pub(crate) fn memory_key(&self, shape: &ShapeTable, scope: &str) -> MemoryKey {
         let group = (self.schema.group)();
-        let (From::Row(index) | From::List(index)) = self.from else {
-            return look(&self.text_key(shape, scope));
-        };
+        match self.short() {
+            Some((index, kind, word)) if scope.is_empty() && group.is_alone() && self.plain(shape) => {
+                MemoryKey::Head(head(group, kind, (index.number, shape.kind), word))
+            }
+            _ => MemoryKey::Text(self.other_key(shape, scope)),
+        }
+    }
+
+    /// The one argument by which a finder finds, where it fits into the head of a key and nothing else is said.
+    #[inline(always)]
+    fn short(&self) -> Option<(&'static Index, KeyKind, u64)> {
+        let (From::Row(index) | From::List(index)) = self.from else { return None };
+        let Few::One(one) = &self.args else { return None };
+        if self.rest.is_some() || self.options.more.is_some() || self.has_window() {
+            return None;
+        }
+        match one {
+            Datum::Int(number) => Some((index, KeyKind::Number, u64::from_le_bytes(number.to_le_bytes()))),
+            Datum::Text(word) => short_word(word).map(|(kind, word)| (index, kind, word)),
+            _ => None,
+        }
+    }
+
+    /// Whether dropping it would do nothing: nothing of it is on the heap.
+    #[inline(always)]
+    pub(crate) fn is_light(&self) -> bool {
+        let borrows =
+            matches!(self.args, Few::None | Few::One(Datum::Int(_) | Datum::Text(Cow::Borrowed(_))));
+        borrows && self.rest.is_none() && self.options.more.is_none() && !self.has_window()
+    }
+
+    /// The key of any but a finder by one short argument.
+    fn other_key(&self, shape: &ShapeTable, scope: &str) -> Text {
+        let group = (self.schema.group)();
+        let (From::Row(index) | From::List(index)) = self.from else { return self.text_key(shape, scope) };
         if !self.plain(shape) || !group.is_alone() {
-            return look(&self.text_key(shape, scope));
+            return self.text_key(shape, scope);
         }
         let what = (index.number, shape.kind);
         let bare = scope.is_empty() && self.options.more.is_none() && !self.has_window();
-        match &*self.args {
-            [Datum::Int(number)] if bare => {
-                look(&head(group, KeyKind::Number, what, u64::from_le_bytes(number.to_le_bytes())))
-            }
-            [Datum::Text(word)] if bare => {
+        match &self.args {
+            Few::One(Datum::Text(word)) if bare => {
                 let mut full = Text::from(&head(group, KeyKind::Word, what, 0));
                 full.extend_from_slice(word.as_bytes());
-                look(&full)
+                full
             }
-            _ => look(&self.finder_key(head(group, KeyKind::Finder, what, self.tagged()), scope)),
+            _ => self.finder_key(head(group, KeyKind::Finder, what, self.tagged()), scope),
         }
     }
 
