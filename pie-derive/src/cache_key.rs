@@ -1,13 +1,14 @@
 //! `#[derive(CacheKey)]`: the fields of a struct or of an enum's variants, as parts of a key.
 
 use proc_macro2::TokenStream;
-use quote::{format_ident, quote, quote_spanned};
+use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Data, DeriveInput, Fields, parse_quote};
 
 use crate::common::attributes::{entries, refuse_repeated};
 use crate::common::crate_path::library;
 use crate::common::errors::Errors;
+use crate::common::fields::{pattern, refuse_inner};
 use crate::common::suggest;
 
 /// The pattern that binds the fields, and what writes them.
@@ -22,41 +23,6 @@ fn bound(fields: &Fields, p: &TokenStream) -> (TokenStream, TokenStream) {
     (pattern, quote!(#(#parts)*))
 }
 
-fn pattern(fields: &Fields) -> (TokenStream, Vec<syn::Ident>) {
-    match fields {
-        Fields::Named(named) => {
-            let idents: Vec<_> = named.named.iter().filter_map(|field| field.ident.clone()).collect();
-            let names: Vec<_> = (0..idents.len()).map(|i| format_ident!("field_{i}")).collect();
-            (quote!({ #(#idents: #names),* }), names)
-        }
-        Fields::Unnamed(unnamed) => {
-            let names: Vec<_> = (0..unnamed.unnamed.len()).map(|i| format_ident!("field_{i}")).collect();
-            (quote!((#(#names),*)), names)
-        }
-        Fields::Unit => (quote!(), Vec::new()),
-    }
-}
-
-/// Attributes of fields and variants, of which there are none here.
-fn refuse_inner(data: &Data, errors: &mut Errors) {
-    let (variants, fields): (Vec<_>, Vec<_>) = match data {
-        Data::Struct(data) => (Vec::new(), data.fields.iter().collect()),
-        Data::Enum(data) => (
-            data.variants.iter().collect(),
-            data.variants.iter().flat_map(|variant| variant.fields.iter()).collect(),
-        ),
-        Data::Union(_) => return,
-    };
-    let attributes =
-        variants.iter().map(|variant| &variant.attrs).chain(fields.iter().map(|field| &field.attrs));
-    for attribute in attributes.flatten().filter(|attribute| attribute.path().is_ident("pie")) {
-        errors.push(
-            attribute.path(),
-            "`#[derive(CacheKey)]` has no attributes here: every field is part of the key; for another key write `impl CacheKey`",
-        );
-    }
-}
-
 pub(crate) fn derive(input: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
     let Some(mut input) = errors.keep(syn::parse2::<DeriveInput>(input)) else { return errors.into_tokens() };
@@ -67,7 +33,11 @@ pub(crate) fn derive(input: TokenStream) -> TokenStream {
         errors.add(syn::Error::new(entry.span, message));
     }
     let library = library(&list, &mut errors);
-    refuse_inner(&input.data, &mut errors);
+    refuse_inner(
+        &input.data,
+        "`#[derive(CacheKey)]` has no attributes here: every field is part of the key; for another key write `impl CacheKey`",
+        &mut errors,
+    );
     let p = quote!(#library::__private);
     let arms: Vec<TokenStream> = match &input.data {
         Data::Struct(data) => {

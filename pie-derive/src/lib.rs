@@ -8,6 +8,7 @@ mod cache_key;
 mod cached;
 mod common;
 mod function;
+mod heap_size;
 mod model;
 mod value;
 
@@ -32,6 +33,12 @@ pub fn derive_value(input: TokenStream) -> TokenStream {
 #[proc_macro_derive(CacheKey, attributes(pie))]
 pub fn derive_cache_key(input: TokenStream) -> TokenStream {
     cache_key::derive(input.into()).into()
+}
+
+/// Counts what a struct or an enum holds on the heap; documented at `pie::HeapSize`.
+#[proc_macro_derive(HeapSize, attributes(pie))]
+pub fn derive_heap_size(input: TokenStream) -> TokenStream {
+    heap_size::derive(input.into()).into()
 }
 
 /// Says how a model or a function is cached; documented at `pie::cached`.

@@ -84,6 +84,15 @@ fn column_types() {
 }
 
 #[test]
+fn what_is_on_the_heap() {
+    check(
+        "heap_size",
+        "enum Contact<T> { Mail(String), Phone { prefix: u16, number: T }, None }",
+        crate::heap_size::derive,
+    );
+}
+
+#[test]
 fn cached_above_the_derive_moves_behind_it() {
     check("above", "#[derive(Debug, pie::Model)] struct User { #[pie(id)] id: i64 }", |item| {
         crate::cached::attribute(&"ttl = \"5m\"".parse().expect("tokens"), &item)
@@ -153,7 +162,7 @@ fn sections(page: &str) -> Vec<(&str, bool)> {
 fn every_key_has_a_heading_and_an_example() {
     let cached = include_str!("../../pie/docs/cached.md");
     let functions = &cached[cached.find("# Functions").expect("a part about functions")..];
-    let pages: [(&str, &str, Vec<&str>); 6] = [
+    let pages: [(&str, &str, Vec<&str>); 7] = [
         ("cached", cached, crate::common::policy::KEYS.to_vec()),
         ("cached, functions", functions, crate::function::OWN_KEYS.to_vec()),
         (
@@ -172,6 +181,7 @@ fn every_key_has_a_heading_and_an_example() {
         ),
         ("value", include_str!("../../pie/docs/value.md"), vec!["rename_all", "rename", "crate"]),
         ("cache_key", include_str!("../../pie/docs/cache_key.md"), vec!["crate"]),
+        ("heap_size", include_str!("../../pie/docs/heap_size.md"), vec!["crate"]),
     ];
     for (name, page, keys) in pages {
         let sections = sections(page);

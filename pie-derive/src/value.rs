@@ -173,7 +173,7 @@ fn expand(ident: &Ident, kind: &Kind, p: &TokenStream) -> TokenStream {
         Kind::Newtype(inner) => {
             // All at the type, so that the compiler has one thing to say of one that cannot be stored.
             let of = quote_spanned!(inner.span()=> <#inner as #p::Value>);
-            let [to, from, heap] = ["to_datum", "from_datum", "heap_bytes"].map(|name| {
+            let [to, from] = ["to_datum", "from_datum"].map(|name| {
                 let name = Ident::new(name, inner.span());
                 quote_spanned!(inner.span()=> #of::#name)
             });
@@ -186,10 +186,18 @@ fn expand(ident: &Ident, kind: &Kind, p: &TokenStream) -> TokenStream {
                 fn from_datum(datum: #p::Datum<'static>) -> #p::Result<Self, #p::ValueError> {
                     #p::Ok(Self(#from(datum)?))
                 }
-                fn heap_bytes(&self) -> #p::usize {
-                    #heap(&self.0)
-                }
             }
+        }
+    };
+    let heap = match kind {
+        Kind::Enum(_) => quote!(0),
+        Kind::Newtype(inner) => {
+            let heap = quote_spanned!(inner.span()=> <#inner as #p::Value>::heap_bytes);
+            quote!({
+                #[allow(unused_imports)]
+                use #p::questions::*;
+                #p::HeapOf::new(&self.0, #heap).heap_bytes()
+            })
         }
     };
     let check = match kind {
@@ -206,5 +214,11 @@ fn expand(ident: &Ident, kind: &Kind, p: &TokenStream) -> TokenStream {
         #check
         #[automatically_derived]
         impl #p::Value for #ident { #body }
+        #[automatically_derived]
+        impl #p::HeapSize for #ident {
+            fn heap_size(&self) -> #p::usize {
+                #heap
+            }
+        }
     }
 }

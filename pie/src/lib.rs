@@ -40,7 +40,7 @@ pub use function::{
 #[cfg(feature = "redis")]
 pub use layers::{IntoRedisConfig, RedisConfig, RedisLayer};
 pub use layers::{Memory, MemoryConfig};
-pub use model::{Column, Model, Value};
+pub use model::{Column, HeapSize, Model, Value};
 /// BSON, in the version that the driver of MongoDB takes: `doc!`, `Document`, `oid::ObjectId`.
 #[cfg(feature = "mongodb")]
 pub use mongodb::bson;
@@ -49,6 +49,8 @@ pub use query::{Cached, Handle, Page, Query, Source};
 
 #[doc = include_str!("../docs/cache_key.md")]
 pub use pie_derive::CacheKey;
+#[doc = include_str!("../docs/heap_size.md")]
+pub use pie_derive::HeapSize;
 #[doc = include_str!("../docs/model.md")]
 pub use pie_derive::Model;
 #[doc = include_str!("../docs/value.md")]

@@ -5,6 +5,7 @@
 
 pub mod column;
 pub mod fingerprint;
+pub mod heap;
 pub mod json;
 pub mod policy;
 pub mod value;
@@ -12,6 +13,7 @@ pub mod value;
 use std::fmt;
 
 pub use column::{Arg, Column, TextColumn};
+pub use heap::HeapSize;
 pub use json::{Json, JsonField};
 pub use policy::Policy;
 pub use value::{ColumnType, Datum, Value, ValueError};
@@ -269,7 +271,7 @@ impl RowReader {
     label = "not a model",
     note = "write `#[derive(pie::Model)]` on the struct"
 )]
-pub trait Model: Sized + Send + Sync + 'static {
+pub trait Model: HeapSize + Sized + Send + Sync + 'static {
     /// Everything known of the model at compile time.
     const SCHEMA: &'static Schema;
 
@@ -290,9 +292,6 @@ pub trait Model: Sized + Send + Sync + 'static {
     /// # Errors
     /// A `#[pie(json)]` field that cannot be written as JSON.
     fn datum(&self, column: usize) -> Result<Datum<'_>, ValueError>;
-
-    /// How many bytes the row holds on the heap, besides its own size.
-    fn heap_bytes(&self) -> usize;
 }
 
 /// A type that a `#[pie(skip)]` field can have: it is read as its default.

@@ -34,8 +34,10 @@ pub mod questions {
         AloneFallback as _, Answering as _, Inside as _, KindsFallback as _, OuterFallback as _,
         WrapFallback as _,
     };
+    pub use crate::model::heap::Estimated as _;
 }
 pub use crate::model::fingerprint::{fingerprint, row_fingerprint};
+pub use crate::model::heap::{HeapOf, HeapSize};
 pub use crate::model::{
     Arg, Column, ColumnDef, ColumnType, Datum, Index, Json, JsonField, Model, NewRow, Policy, RowReader,
     Schema, Skipped, Value, ValueError,

@@ -32,7 +32,8 @@ const INTERNAL: [&str; 22] = [
     "ColumnFacts",
     "Installed",
 ];
-const ROOMS: [&str; 7] = ["model", "value", "cached", "function", "invalidates", "cache_key", "types"];
+const ROOMS: [&str; 8] =
+    ["model", "value", "cached", "function", "invalidates", "cache_key", "heap_size", "types"];
 
 struct Case {
     name: String,

@@ -28,4 +28,5 @@ fn messages() {
     cases.compile_fail("ui/types/*.rs");
     cases.compile_fail("ui/value/*.rs");
     cases.compile_fail("ui/cache_key/*.rs");
+    cases.compile_fail("ui/heap_size/*.rs");
 }

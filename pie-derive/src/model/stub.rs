@@ -50,7 +50,9 @@ pub(crate) fn stub(input: &DeriveInput) -> TokenStream {
             fn datum(&self, _: #p::usize) -> #p::Result<#p::Datum<'_>, #p::ValueError> {
                 #p::Ok(#p::Datum::Null)
             }
-            fn heap_bytes(&self) -> #p::usize {
+        }
+        impl #p::HeapSize for #ident {
+            fn heap_size(&self) -> #p::usize {
                 0
             }
         }

@@ -61,6 +61,8 @@ impl fmt::Display for GroupKind {
 
 /// The next number to draw; 0 means none, and the last is for all that are too many.
 static NEXT: AtomicUsize = AtomicUsize::new(1);
+/// Who drew which number.
+static DRAWN: [OnceLock<&'static GroupId>; MOST] = [const { OnceLock::new() }; MOST];
 
 /// The group of values by hand.
 pub(crate) static MANUAL: GroupId = GroupId::new("by hand", GroupKind::Manual);
@@ -80,7 +82,7 @@ impl GroupId {
 
     /// The number that it has in this process.
     #[inline]
-    pub(crate) fn slot(&self) -> usize {
+    pub(crate) fn slot(&'static self) -> usize {
         match self.slot.load(Ordering::Relaxed) {
             0 => self.draw(),
             slot => slot,
@@ -89,16 +91,19 @@ impl GroupId {
 
     /// Whether no other group has its number.
     #[inline]
-    pub(crate) fn is_alone(&self) -> bool {
+    pub(crate) fn is_alone(&'static self) -> bool {
         self.slot() < MOST - 1
     }
 
     #[cold]
-    fn draw(&self) -> usize {
+    fn draw(&'static self) -> usize {
         // A number that was drawn twice at once is lost; that costs a place in a table.
         let drawn = NEXT.fetch_add(1, Ordering::Relaxed).clamp(1, MOST - 1);
         match self.slot.compare_exchange(0, drawn, Ordering::Relaxed, Ordering::Relaxed) {
-            Ok(_) => drawn,
+            Ok(_) => {
+                let _ = DRAWN[drawn].set(if drawn < MOST - 1 { self } else { &OTHERS });
+                drawn
+            }
             Err(first) => first,
         }
     }
@@ -234,9 +239,9 @@ impl Groups {
         self.0[slot].get_or_init(|| Box::new(Group::new(if slot < MOST - 1 { id } else { &OTHERS })))
     }
 
-    /// The counters of the group of this number, if it was used.
+    /// The counters of the group of this number, if one drew it.
     pub(crate) fn at(&self, slot: usize) -> Option<&Group> {
-        self.0.get(slot)?.get().map(|group| &**group)
+        DRAWN.get(slot)?.get().map(|id| self.of(id))
     }
 
     /// All that were used so far, in the order of their first use in the program.

@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::ColumnFacts;
 use super::fingerprint::fingerprint;
 use super::value::{ColumnType, Datum, Value, ValueError, wrong};
+use super::{ColumnFacts, HeapSize};
 
 /// A serde value as JSON text in a column: the type behind `#[pie(json)]` fields.
 ///
@@ -106,6 +106,13 @@ impl<T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static> JsonField 
     }
 }
 
+/// As large as its JSON: nothing else is known of a type of serde.
+impl<T: Serialize> HeapSize for Json<T> {
+    fn heap_size(&self) -> usize {
+        Json::text_bytes(&self.0)
+    }
+}
+
 impl<T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static> Value for Json<T> {
     const TYPE: ColumnType = ColumnType::Json;
     const NULLABLE: bool = true;
@@ -121,7 +128,7 @@ impl<T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static> Value for 
     }
 
     fn heap_bytes(&self) -> usize {
-        Self::text_bytes(&self.0)
+        self.heap_size()
     }
 }
 
@@ -130,16 +137,15 @@ impl Value for serde_json::Value {
     const NULLABLE: bool = true;
     const SHAPE: u64 = fingerprint("serde_json::Value");
 
+    fn heap_bytes(&self) -> usize {
+        self.heap_size()
+    }
+
     fn to_datum(&self) -> Datum<'_> {
         if self.is_null() { Datum::Null } else { Datum::Json(Cow::Owned(self.to_string())) }
     }
 
     fn from_datum(datum: Datum<'static>) -> Result<Self, ValueError> {
         Json::read(&datum)
-    }
-
-    fn heap_bytes(&self) -> usize {
-        // A tree of small boxes; about four times its text.
-        Json::text_bytes(self) * 4
     }
 }

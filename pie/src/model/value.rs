@@ -6,8 +6,8 @@ use std::fmt;
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Timelike, Utc};
 use uuid::Uuid;
 
-use super::ColumnFacts;
 use super::fingerprint::fingerprint;
+use super::{ColumnFacts, HeapSize};
 
 /// The kind of column a Rust type is stored in; decides the type in `CREATE TABLE` and in messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -167,7 +167,7 @@ impl std::error::Error for ValueError {}
 ///
 /// Implemented for all integers up to 64 bit, floats, `bool`, `String`, `Vec<u8>`, `uuid::Uuid`, `chrono::NaiveDate`,
 /// `NaiveTime`, `NaiveDateTime`, `DateTime<Utc>`, `serde_json::Value` and `Option` of each. Derive it for your own enums
-/// and newtypes with [`#[derive(Value)]`](derive@crate::Value).
+/// and newtypes with [`#[derive(Value)]`](derive@crate::Value), which implements [`HeapSize`] as well.
 ///
 /// A value has one form: what [`from_datum`](Self::from_datum) makes of what [`to_datum`](Self::to_datum) gives is the same value, with the
 /// same form again. A type that folds letters in only one of the two would be cached under one name and invalidated under another.
@@ -207,9 +207,14 @@ pub trait Value: Sized + Clone + Send + Sync + 'static {
     /// `NULL` without room for it, another kind, or a content the type refuses.
     fn from_datum(datum: Datum<'static>) -> Result<Self, ValueError>;
 
-    /// How many bytes it holds on the heap; what the byte budget of the memory layer counts.
+    /// How many bytes it holds on the heap, for a type that is not [`HeapSize`]: as many as its neutral form.
+    #[doc(hidden)]
     fn heap_bytes(&self) -> usize {
-        0
+        match self.to_datum() {
+            Datum::Text(text) | Datum::Json(text) => text.len(),
+            Datum::Bytes(bytes) => bytes.len(),
+            _ => 0,
+        }
     }
 }
 
@@ -337,7 +342,7 @@ impl Value for String {
     }
 
     fn heap_bytes(&self) -> usize {
-        self.capacity()
+        self.heap_size()
     }
 }
 
@@ -359,7 +364,7 @@ impl Value for Vec<u8> {
     }
 
     fn heap_bytes(&self) -> usize {
-        self.capacity()
+        self.heap_size()
     }
 }
 

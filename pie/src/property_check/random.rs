@@ -8,7 +8,7 @@ use crate::cache::groups::MANUAL;
 use crate::error::Result;
 use crate::model::fingerprint::mix as mix64;
 use crate::model::{
-    ColumnDef, Datum, Index, Model, NewRow, Policy, RowId, RowReader, Schema, Value, ValueError,
+    ColumnDef, Datum, HeapSize, Index, Model, NewRow, Policy, RowId, RowReader, Schema, Value, ValueError,
 };
 
 /// How many columns each of them has.
@@ -290,8 +290,10 @@ impl<const SEED: u32> Model for Random<SEED> {
     fn datum(&self, column: usize) -> Result<Datum<'_>, ValueError> {
         Ok(self.values[column].clone())
     }
+}
 
-    fn heap_bytes(&self) -> usize {
+impl<const SEED: u32> HeapSize for Random<SEED> {
+    fn heap_size(&self) -> usize {
         0
     }
 }

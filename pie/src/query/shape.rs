@@ -203,7 +203,7 @@ fn take_rows<M: Model>(input: &mut Decoder<'_>) -> Option<Vec<M>> {
 }
 
 fn weigh_row<M: Model>(row: &M) -> usize {
-    size_of::<M>() + row.heap_bytes()
+    size_of::<M>() + row.heap_size()
 }
 
 fn weigh_rows<M: Model>(rows: &[M]) -> usize {

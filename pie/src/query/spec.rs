@@ -72,7 +72,10 @@ impl Options {
     }
 
     pub(crate) fn tags(&self) -> &[Box<str>] {
-        self.more.as_ref().map_or(&[], |more| &more.tags)
+        match &self.more {
+            None => &[],
+            Some(more) => &more.tags,
+        }
     }
 
     pub(crate) fn more(&mut self) -> &mut More {
@@ -359,7 +362,8 @@ impl<'a> Spec<'a> {
     fn short(&self) -> Option<(&'static Index, KeyKind, u64)> {
         let (From::Row(index) | From::List(index)) = self.from else { return None };
         let Few::One(one) = &self.args else { return None };
-        if self.rest.is_some() || self.options.more.is_some() || self.has_window() {
+        // What a query says of the cache does not change which value it is of, but for tags.
+        if self.rest.is_some() || !self.options.tags().is_empty() || self.has_window() {
             return None;
         }
         match one {
@@ -385,7 +389,7 @@ impl<'a> Spec<'a> {
             return self.text_key(shape, scope);
         }
         let what = (index.number, shape.kind);
-        let bare = scope.is_empty() && self.options.more.is_none() && !self.has_window();
+        let bare = scope.is_empty() && self.options.tags().is_empty() && !self.has_window();
         match &self.args {
             Few::One(Datum::Text(word)) if bare => {
                 let mut full = Text::from(&head(group, KeyKind::Word, what, 0));

@@ -113,7 +113,7 @@ pub(super) fn impls(context: &Context<'_>) -> TokenStream {
     let heaps = model.columns.iter().map(|column| {
         let (ident, ty, field) = (&column.ident, &column.ty, field(column, p));
         let count = quote_spanned!(ty.span()=> <#ty as #field>::heap_bytes);
-        quote!(#count(&self.#ident))
+        quote!(#p::HeapOf::new(&self.#ident, #count).heap_bytes())
     });
     let checks = model.columns.iter().filter(|column| column.auto).map(|column| {
         let (ty, p) = (&column.ty, at(p, column.ty.span()));
@@ -178,7 +178,13 @@ pub(super) fn impls(context: &Context<'_>) -> TokenStream {
                     _ => #p::Datum::Null,
                 })
             }
-            fn heap_bytes(&self) -> #p::usize {
+        }
+        #[automatically_derived]
+        #[allow(clippy::all, clippy::pedantic)]
+        impl #p::HeapSize for #ident {
+            fn heap_size(&self) -> #p::usize {
+                #[allow(unused_imports)]
+                use #p::questions::*;
                 #(#heaps)+*
             }
         }

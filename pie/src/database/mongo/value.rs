@@ -13,11 +13,17 @@ use crate::database::Row;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::fingerprint::fingerprint;
 use crate::model::value::wrong;
-use crate::model::{ColumnType, Datum, Schema, Value, ValueError};
+use crate::model::{ColumnType, Datum, HeapSize, Schema, Value, ValueError};
 
 /// An id that a program or MongoDB makes, as the 12 bytes it is.
 ///
 /// In SQL databases it is stored as bytes. `#[pie(id, auto)]` on one asks for a database that makes them, which MongoDB is.
+impl HeapSize for ObjectId {
+    fn heap_size(&self) -> usize {
+        0
+    }
+}
+
 impl Value for ObjectId {
     const TYPE: ColumnType = ColumnType::ObjectId;
     const SHAPE: u64 = fingerprint("bson::oid::ObjectId");
