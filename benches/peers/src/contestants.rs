@@ -305,6 +305,53 @@ impl Users {
         Ok(all)
     }
 
+    /// Reads of what nobody has: each makes its key, asks, makes the row and stores it.
+    pub fn misses(&self, url: Option<&str>) -> Result<Vec<Contestant>, Failure> {
+        let mini: mini_moka::sync::Cache<String, Arc<User>> =
+            mini_moka::sync::Cache::builder().time_to_live(TTL).build();
+        let moka: moka::sync::Cache<String, Arc<User>> =
+            moka::sync::Cache::builder().time_to_live(TTL).build();
+        let quick = quick_cache::sync::Cache::<String, Arc<User>>::new(1_000_000);
+        let engine = self.engine.clone();
+        let hitbox = hitbox_fn::Cache::builder()
+            .backend(hitbox_moka::MokaBackend::builder().max_entries(1_000_000).build())
+            .policy(PolicyConfig::builder().ttl(TTL).build())
+            .build();
+        let mut all = vec![
+            from_each("mini-moka get, then insert", "built", async move |id| {
+                let key = format!("user:{id}");
+                if let Some(user) = mini.get(&key) {
+                    return user.id;
+                }
+                let user = Arc::new(user(id));
+                mini.insert(key, Arc::clone(&user));
+                user.id
+            }),
+            from_each("pie #[cached], Arc", "built", async move |id| pie_function(&engine, id).await.id),
+            from_each("moka get_with", "built", async move |id| {
+                moka.get_with(format!("user:{id}"), || Arc::new(user(id))).id
+            }),
+            from_each("quick_cache get_or_insert_with", "built", async move |id| {
+                let made = || Ok::<_, Failed>(Arc::new(user(id)));
+                quick.get_or_insert_with(format!("user:{id}").as_str(), made).map_or(0, |user| user.id)
+            }),
+            from_each("cached #[cached], Arc", "built", async |id| cached_arc(id).id),
+            from_each("cached #[concurrent_cached], Arc", "built", async |id| concurrent_arc(id).await.id),
+            from_each("hitbox", "built", async move |id| hitbox_user(id).cache(&hitbox).await.id),
+        ];
+        if let Some(url) = url {
+            let system = self.runtime.block_on(multi_tier_cache::CacheSystem::with_redis_url(url))?;
+            let (manager, runtime) = (Arc::clone(system.cache_manager()), &self.runtime);
+            std::mem::forget(system);
+            // It writes to Redis as well.
+            all.push(shared(runtime, "multi-tier-cache, with Redis", move |id| {
+                let manager = Arc::clone(&manager);
+                async move { multi_tier(&manager, id).await }
+            }));
+        }
+        Ok(all)
+    }
+
     /// Hits of a list of a hundred rows.
     pub fn lists(&self) -> Result<Vec<Contestant>, Failure> {
         let mini: mini_moka::sync::Cache<String, Arc<Vec<User>>> =

@@ -14,6 +14,7 @@ use contestants::{Contestant, Users};
 
 const KEYS: i64 = 10_000;
 const HITS: usize = 300_000;
+const MISSES: i64 = 10_000;
 const ROUNDS: usize = 5;
 
 /// `count` draws of 1 to `keys` by Zipf's law, ranks spread over the keys; the same at each call.
@@ -105,6 +106,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let lists = users.lists()?;
     let hundred = vec![1; 50_000];
     contest("list_1t", "mini-moka", 50_000, &lists, |one| pass(one, &hundred, 100 * 50_000));
+
+    // Ids that nobody asked for before.
+    let misses = users.misses(url.as_deref())?;
+    let next = std::cell::Cell::new(KEYS * 10);
+    contest("miss", "mini-moka get, then insert", MISSES as u64, &misses, |one| {
+        let first = next.replace(next.get() + MISSES);
+        let ids: Vec<i64> = (first..first + MISSES).collect();
+        pass(one, &ids, ids.iter().sum())
+    });
 
     if let Some(url) = &url {
         let shared = users.in_redis(url)?;

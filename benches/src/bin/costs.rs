@@ -1,6 +1,6 @@
 //! What is not a hit, and what happens when there is much: misses, stampedes, a million entries, the choice of what stays.
 //!
-//! `cargo run --release -p pie-benches --bin costs [-- postgres://…]`; without a URL the line of PostgreSQL is left out.
+//! `cargo run --release -p pie-benches --bin costs [-- postgres://… redis://…]`; lines whose server is not named are left out.
 #![allow(clippy::cast_precision_loss, clippy::cast_possible_wrap, reason = "figures for people")]
 
 use std::collections::HashSet;
@@ -162,6 +162,85 @@ async fn scale() -> pie::Result<()> {
     Ok(())
 }
 
+/// A function whose values depend on 16 names: its key, its family, the namespace and these tags.
+#[cached(
+    ttl = "1h",
+    key = "tagged:{id}",
+    name = "tagged",
+    tags("a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m")
+)]
+async fn tagged(engine: &Engine, id: i64) -> Arc<i64> {
+    let _ = engine;
+    Arc::new(id)
+}
+
+/// The same without a tag: 3 names.
+#[cached(ttl = "1h", key = "bare:{id}", name = "bare")]
+async fn bare(engine: &Engine, id: i64) -> Arc<i64> {
+    let _ = engine;
+    Arc::new(id)
+}
+
+/// Hits of values that depend on many names beside such that depend on few.
+async fn names() -> pie::Result<()> {
+    let engine = engine(64 << 20).await?;
+    let trace = zipf(1_000, 0.99, 500_000);
+    let mut pair = Pair::default();
+    for _ in 0..=ROUNDS {
+        let start = Instant::now();
+        for id in &trace {
+            assert_eq!(*tagged(&engine, *id).await, *id);
+        }
+        let many = start.elapsed();
+        let start = Instant::now();
+        for id in &trace {
+            assert_eq!(*bare(&engine, *id).await, *id);
+        }
+        pair.round(each(many, trace.len() as u64), each(start.elapsed(), trace.len() as u64));
+    }
+    pair.print("hits_16_over_3_names", "");
+    engine.close().await;
+    Ok(())
+}
+
+/// `update_by_id` that tells Redis, beside the same without Redis and one command of redis-rs after it.
+async fn writes(url: &str) -> Result<(), Box<dyn std::error::Error>> {
+    const WRITES: i64 = 1_000;
+    let plain = engine(64 << 20).await?;
+    let shared = Engine::builder()
+        .database("sqlite::memory:")
+        .memory(Memory::max_bytes(64 << 20))
+        .redis(url)
+        .require_redis()
+        .build()
+        .await?;
+    for engine in [&plain, &shared] {
+        engine.create_tables::<(User,)>().await?;
+        User::insert_many(engine, (1..=100).map(new_user)).await?;
+    }
+    let mut raw = redis::Client::open(url)?.get_multiplexed_async_connection().await?;
+    let mut pair = Pair::default();
+    for round in 0..ROUNDS {
+        let age = i32::try_from(round).unwrap_or(0);
+        let start = Instant::now();
+        for at in 0..WRITES {
+            User::update_by_id(&shared, at % 100 + 1).age(age).await?;
+        }
+        let pie = start.elapsed();
+        let start = Instant::now();
+        for at in 0..WRITES {
+            User::update_by_id(&plain, at % 100 + 1).age(age).await?;
+            redis::cmd("DEL").arg("pie-bench-nothing").query_async::<()>(&mut raw).await?;
+        }
+        pair.round(each(pie, WRITES.unsigned_abs()), each(start.elapsed(), WRITES.unsigned_abs()));
+    }
+    pair.print("write_redis", "");
+    shared.cache().clear().await?;
+    shared.close().await;
+    plain.close().await;
+    Ok(())
+}
+
 /// The share of hits beside bare mini-moka with the same weights and the same trace, in percentage points.
 async fn hit_ratio() -> pie::Result<()> {
     const KEYS: usize = 20_000;
@@ -240,7 +319,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "SELECT id, email, name, status, age, score, active FROM users WHERE id = ?"
         )
     })?;
-    if let Some(url) = std::env::args().nth(1) {
+    runtime.block_on(names())?;
+    for url in std::env::args().skip(1) {
+        if url.starts_with("redis") {
+            runtime.block_on(writes(&url))?;
+            continue;
+        }
         runtime.block_on(async {
             let pool = sqlx::postgres::PgPoolOptions::new().max_connections(4).connect(&url).await?;
             misses!(
