@@ -11,6 +11,8 @@ use pie_benches::{Pair, User, each, engine, new_user, users, zipf};
 
 const KEYS: i64 = 10_000;
 const ROUNDS: usize = 7;
+/// How many passes over the trace a round has: the first of them finds the other's values in the processor's cache.
+const PASSES: u32 = 4;
 
 /// A function whose hits are counted for `l1_fn_1t`.
 #[cached(ttl = "1h", key = "score:{id}", tags("scores"))]
@@ -46,24 +48,29 @@ fn at(ready: &[String], id: i64) -> &str {
     ready_at(ready, id)
 }
 
+/// The mean time of a pass.
 async fn pie_pass(engine: &Engine, trace: &[i64]) -> pie::Result<Duration> {
     let start = Instant::now();
-    let mut sum = 0;
-    for id in trace {
-        sum += User::find_by_id(engine, *id).required().await?.id;
+    for _ in 0..PASSES {
+        let mut sum = 0;
+        for id in trace {
+            sum += User::find_by_id(engine, *id).required().await?.id;
+        }
+        assert_eq!(sum, trace.iter().sum::<i64>());
     }
-    assert_eq!(sum, trace.iter().sum::<i64>());
-    Ok(start.elapsed())
+    Ok(start.elapsed() / PASSES)
 }
 
 fn floor_pass(floor: &Floor, ready: &[String], trace: &[i64]) -> Duration {
     let start = Instant::now();
-    let mut sum = 0;
-    for id in trace {
-        sum += floor.get(ready_at(ready, *id)).map_or(0, |user| user.id);
+    for _ in 0..PASSES {
+        let mut sum = 0;
+        for id in trace {
+            sum += floor.get(ready_at(ready, *id)).map_or(0, |user| user.id);
+        }
+        assert_eq!(sum, trace.iter().sum::<i64>());
     }
-    assert_eq!(sum, trace.iter().sum::<i64>());
-    start.elapsed()
+    start.elapsed() / PASSES
 }
 
 fn slowest(threads: impl Iterator<Item = Duration>) -> Duration {
@@ -143,14 +150,15 @@ async fn hits_in_memory() -> pie::Result<()> {
     let mut pair = Pair::default();
     for _ in 0..ROUNDS {
         let start = Instant::now();
-        for id in &trace {
+        for id in (0..PASSES).flat_map(|_| &trace) {
             assert_eq!(*score(&engine, *id).await?, id.unsigned_abs());
         }
         let pie = start.elapsed();
         let start = Instant::now();
-        for id in &trace {
+        for id in (0..PASSES).flat_map(|_| &trace) {
             assert_eq!(scores.get(ready_at(&ready, *id)).as_deref(), Some(&id.unsigned_abs()));
         }
+        let count = count * u64::from(PASSES);
         pair.round(each(pie, count), each(start.elapsed(), count));
     }
     let allocations = allocation_counter::measure(|| {

@@ -64,7 +64,7 @@ impl Item {
 /// The shared tokens before a load, for each layer; `None` for in-process layers and for shared ones that did not answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Tokens {
-    layers: SmallVec<[Option<Arc<Vec<Token>>>; 2]>,
+    layers: SmallVec<[Option<Arc<[Token]>>; 2]>,
     /// How many shared layers did not answer.
     unknown: usize,
 }
@@ -416,10 +416,11 @@ impl Chain {
         // First: a pattern that comes from here on finds the name.
         let open = self.open.add(item.name());
         let snapshot = self.stamps.snapshot(&item.names);
-        let tokens = Tokens {
-            layers: self.levels().iter().map(|_| None).collect(),
-            unknown: self.levels().iter().filter(|level| level.layer.shared().is_some()).count(),
-        };
+        let mut tokens = Tokens::default();
+        for level in self.levels() {
+            tokens.layers.push(None);
+            tokens.unknown += usize::from(level.shared);
+        }
         Ticket { snapshot, tokens, failed: None, _open: open }
     }
 

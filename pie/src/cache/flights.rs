@@ -92,7 +92,7 @@ impl Flights {
             let _ = tokens.set(ticket.tokens.clone());
         }
         let flight = Arc::new(Flight {
-            key: key.bytes().into(),
+            key: SmallVec::from_slice(key.bytes()),
             snapshot: ticket.snapshot.clone(),
             tokens,
             state: Mutex::new(State::Running),

@@ -7,6 +7,7 @@ use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -228,14 +229,14 @@ pub struct SharedReply {
     /// The stored bytes.
     pub bytes: Option<Bytes>,
     /// The tokens of the names, in their order. All of them exist when the reply arrives.
-    pub tokens: Vec<Token>,
+    pub tokens: Arc<[Token]>,
 }
 
 impl SharedReply {
     /// A reply with these bytes and tokens.
     #[must_use]
-    pub fn new(bytes: Option<Bytes>, tokens: Vec<Token>) -> Self {
-        Self { bytes, tokens }
+    pub fn new(bytes: Option<Bytes>, tokens: impl Into<Arc<[Token]>>) -> Self {
+        Self { bytes, tokens: tokens.into() }
     }
 }
 

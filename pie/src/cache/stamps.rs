@@ -85,6 +85,12 @@ impl StampName {
         }
     }
 
+    /// Whether one is a clone of the other. `false` says nothing.
+    #[cfg(feature = "redis")]
+    pub(crate) fn is_copy_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.text, &other.text)
+    }
+
     /// Its hash in the wire format.
     pub(crate) fn wire_hash(&self) -> u64 {
         self.wire
@@ -160,10 +166,17 @@ impl fmt::Debug for StampName {
 /// The epoch and the slots an entry depends on, as they were before its load.
 ///
 /// Epoch and versions only grow, so that their sum is the same only while each of them is.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, PartialEq, Eq, Default)]
 pub(crate) struct Snapshot {
     sum: u64,
     slots: SmallVec<[u32; 6]>,
+}
+
+impl Clone for Snapshot {
+    fn clone(&self) -> Self {
+        // At once, where the derived one goes number by number.
+        Self { sum: self.sum, slots: SmallVec::from_slice(&self.slots) }
+    }
 }
 
 impl Snapshot {

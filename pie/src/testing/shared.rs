@@ -84,7 +84,7 @@ async fn tokens(layer: &dyn SharedLayer, maker: &Maker, prefix: &str, found: &Fo
     found.unless(first.bytes.is_none(), "`read` gives bytes that nobody wrote");
     let again = one(layer, &a, found).await;
     found.unless(first.tokens == again.tokens, "tokens change although nothing was invalidated");
-    let mut distinct = first.tokens.clone();
+    let mut distinct = first.tokens.to_vec();
     distinct.sort_unstable();
     distinct.dedup();
     found.unless(distinct.len() == first.tokens.len(), "two names have the same token");

@@ -23,6 +23,8 @@ pub(super) struct Level {
     /// The same, if it is the memory layer: a hit does not call it through a table.
     pub(super) memory: Option<Arc<Memory>>,
     pub(super) source: Source,
+    /// Whether other processes read what it stores.
+    pub(super) shared: bool,
     pub(super) counters: LayerCounters,
     pub(super) gathering: Gathering,
     /// Until when the layer is left alone, on the steady clock, because it did not answer in time.
@@ -34,11 +36,12 @@ impl Level {
     pub(super) fn new(layer: Arc<dyn CacheLayer>, gathers: bool) -> Self {
         let counters = LayerCounters::default();
         let any: Arc<dyn Any + Send + Sync> = Arc::clone(&layer) as _;
-        let (memory, source) = (any.downcast().ok(), layer.source());
+        let (memory, source, shared) = (any.downcast().ok(), layer.source(), layer.shared().is_some());
         Self {
             layer,
             memory,
             source,
+            shared,
             counters,
             gathering: Gathering::new(gathers),
             resting_until: AtomicU64::new(0),

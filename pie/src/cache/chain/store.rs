@@ -62,7 +62,7 @@ impl Chain {
                 let batch: Vec<(&Arc<Item>, &Entry, &[Token])> = stored
                     .iter()
                     .filter_map(|(item, entry, ticket)| {
-                        Some((item, entry, ticket.tokens.layers[at].as_ref()?.as_slice()))
+                        Some((item, entry, &**ticket.tokens.layers[at].as_ref()?))
                     })
                     .collect();
                 chain.write(level, shared, &batch).await;

@@ -148,18 +148,19 @@ impl Chain {
             }
             return answers;
         };
+        // They come in the order of what was wanted; some may be left out.
+        let mut places = wanted.iter().copied().enumerate();
         for (i, reply) in replies {
+            let Some((place, _)) = places.find(|(_, wanted)| *wanted == i) else { break };
             let Some(ticket) = &mut tickets[i] else { continue };
-            let place = wanted.iter().position(|wanted| *wanted == i);
-            if let (Some(place), Some(tags)) = (place, Self::unnamed_tags(&items[i], &reply)) {
+            if let Some(tags) = Self::unnamed_tags(&items[i], &reply) {
                 tagged.push((place, i, tags));
             }
-            let entry = self.open(&items[i], &reply, &ticket.snapshot);
-            if ticket.tokens.layers[at].replace(Arc::new(reply.tokens)).is_none() {
+            answers[place] = self
+                .open(&items[i], &reply, &ticket.snapshot)
+                .and_then(|entry| self.seen(level, entry, &items[i]));
+            if ticket.tokens.layers[at].replace(reply.tokens).is_none() {
                 ticket.tokens.unknown -= 1;
-            }
-            if let Some(place) = place {
-                answers[place] = entry.and_then(|entry| self.seen(level, entry, &items[i]));
             }
         }
         for (place, entry) in self.ask_with_tags(level, items, tagged).await {
@@ -212,7 +213,7 @@ impl Chain {
         let tags = item.codec.tags?;
         let (envelope, body) = Envelope::open(reply.bytes.as_ref()?)?;
         let more = envelope.codec == item.codec.id as u8 && envelope.stamps.len() > item.names.len();
-        if more { tags(&body) } else { None }
+        if more { tags(body) } else { None }
     }
 
     /// The entry of stored bytes, if they are readable, of use, and stored under the tokens that are current now.
@@ -223,7 +224,7 @@ impl Chain {
             self.group(item).undecodable.add(1);
             return None;
         };
-        let current = item.names.iter().zip(&reply.tokens);
+        let current = item.names.iter().zip(&*reply.tokens);
         let same = envelope.stamps.len() == item.names.len()
             && current.zip(&envelope.stamps).all(|((name, token), stamp)| {
                 *stamp == (name.wire_hash(), *token)
@@ -233,7 +234,7 @@ impl Chain {
             return None;
         }
         let (wall, now) = (self.clock.wall(), self.clock.steady());
-        let (Some(age), Some(payload)) = (wall.checked_sub(envelope.loaded_at), (item.codec.decode)(&body))
+        let (Some(age), Some(payload)) = (wall.checked_sub(envelope.loaded_at), (item.codec.decode)(body))
         else {
             self.group(item).undecodable.add(1);
             return None;

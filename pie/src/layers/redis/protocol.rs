@@ -13,6 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use foldhash::fast::RandomState;
 use redis::{Pipeline, Value};
+use smallvec::SmallVec;
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -423,11 +424,25 @@ impl<W: Wire> Protocol<W> {
         let alone = reads.len() == 1;
         let mut place: HashMap<&StampName, usize, RandomState> = HashMap::default();
         let mut asked: Vec<&StampName> = Vec::new();
-        for name in reads.iter().flat_map(|read| read.names.iter().skip(usize::from(alone))) {
-            place.entry(name).or_insert_with(|| {
-                asked.push(name);
-                asked.len() - 1
-            });
+        // Where the token of each name of each read will be, one after the other.
+        let mut places: Vec<usize> = Vec::with_capacity(reads.len() * 4);
+        let skipped = usize::from(alone);
+        for (at, read) in reads.iter().enumerate() {
+            let before = at.checked_sub(1).map(|before| (reads[before].names, places.len()));
+            for (i, name) in read.names.iter().enumerate().skip(skipped) {
+                // Rows of one model have most names in common, in the same places.
+                let known = before.and_then(|(names, end)| {
+                    let same = names.get(i).is_some_and(|other| name.is_copy_of(other));
+                    same.then(|| places[end + i - names.len()])
+                });
+                let found = known.unwrap_or_else(|| {
+                    *place.entry(name).or_insert_with(|| {
+                        asked.push(name);
+                        asked.len() - 1
+                    })
+                });
+                places.push(found);
+            }
         }
         let ttl = reads.iter().map(|read| read.ttl).max().unwrap_or(0);
 
@@ -469,15 +484,15 @@ impl<W: Wire> Protocol<W> {
         if tokens.contains(&None) {
             self.create_missing(&asked, &mut tokens, ttl).await?;
         }
+        let mut places = places.into_iter();
         reads
             .iter()
             .zip(values)
             .map(|(read, value)| {
                 let mut whole = true;
-                let mut of_read: Vec<Token> = Vec::with_capacity(read.names.len());
+                let mut of_read: SmallVec<[Token; 16]> = SmallVec::new();
                 of_read.extend(own);
-                for name in read.names.iter().skip(of_read.len()) {
-                    let at = place.get(name).copied().ok_or_else(garbled)?;
+                for at in places.by_ref().take(read.names.len().saturating_sub(skipped)) {
                     whole &= !missing[at];
                     of_read.push(tokens[at].ok_or_else(garbled)?);
                 }
@@ -485,7 +500,7 @@ impl<W: Wire> Protocol<W> {
                     Value::BulkString(bytes) if whole => Some(Bytes::from(bytes)),
                     _ => None,
                 };
-                Ok(SharedReply::new(bytes, of_read))
+                Ok(SharedReply::new(bytes, &of_read[..]))
             })
             .collect()
     }
@@ -595,7 +610,7 @@ impl<W: Wire> Protocol<W> {
 fn stored_token(value: &Value) -> Option<Token> {
     match value {
         Value::BulkString(bytes) => {
-            let (envelope, _) = crate::codec::Envelope::open(&Bytes::copy_from_slice(bytes))?;
+            let (envelope, _) = crate::codec::Envelope::open(bytes)?;
             envelope.stamps.first().map(|(_, token)| *token)
         }
         _ => None,
