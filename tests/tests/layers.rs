@@ -2,11 +2,15 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use pie::cache::{BoxFuture, CacheLayer, Entry, Key, LayerUsage, Lookup, Peek};
+use bytes::Bytes;
+use pie::cache::{
+    BoxFuture, CacheLayer, Entry, Key, LayerUsage, Lookup, Peek, SharedLayer, SharedRead, SharedReply,
+    SharedWrite, StampName,
+};
 use pie::prelude::*;
 use pie::testing::{self, Fault, FaultyLayer, ManualClock, MapLayer};
 use pie::{CacheConfig, Error, ErrorKind, Memory, OnLayerDown, Source};
@@ -319,5 +323,89 @@ async fn reads_that_insist_fail_alone() -> pie::Result<()> {
     }
     layer.set_fault(Fault::None);
     assert!(User::find_by_id(&engine, 1).on_layer_down(OnLayerDown::Fail).await?.is_some());
+    Ok(())
+}
+
+/// A shared layer that fails when it is asked for several values at once.
+#[derive(Debug, Default, Clone)]
+struct Picky {
+    stored: Arc<Mutex<HashMap<String, Bytes>>>,
+    together: Arc<AtomicU64>,
+}
+
+impl Picky {
+    fn stored(&self) -> MutexGuard<'_, HashMap<String, Bytes>> {
+        self.stored.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl CacheLayer for Picky {
+    fn name(&self) -> &'static str {
+        "picky"
+    }
+    fn get<'a>(&'a self, _: &'a Key) -> BoxFuture<'a, pie::Result<Option<Entry>>> {
+        Box::pin(async { Ok(None) })
+    }
+    fn set<'a>(&'a self, _: &'a Key, _: &'a Entry) -> BoxFuture<'a, pie::Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+    fn delete<'a>(&'a self, _: &'a Key) -> BoxFuture<'a, pie::Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+    fn clear(&self) -> BoxFuture<'_, pie::Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+    fn shared(&self) -> Option<&dyn SharedLayer> {
+        Some(self)
+    }
+}
+
+impl SharedLayer for Picky {
+    fn read<'a>(&'a self, reads: &'a [SharedRead<'a>]) -> BoxFuture<'a, pie::Result<Vec<SharedReply>>> {
+        Box::pin(async move {
+            // Long enough for others to come meanwhile.
+            tokio::task::yield_now().await;
+            let [read] = reads else {
+                self.together.fetch_add(1, Ordering::SeqCst);
+                return Err(Error::new(ErrorKind::Layer, "one at a time"));
+            };
+            let bytes = self.stored().get(read.key.as_str()).cloned();
+            Ok(vec![SharedReply::new(bytes, vec![[7; 16]; read.names.len()])])
+        })
+    }
+    fn write<'a>(&'a self, writes: &'a [SharedWrite<'a>]) -> BoxFuture<'a, pie::Result<()>> {
+        Box::pin(async move {
+            for write in writes {
+                self.stored().insert(write.key.as_str().to_owned(), write.bytes.clone());
+            }
+            Ok(())
+        })
+    }
+    fn invalidate<'a>(&'a self, _: &'a [StampName]) -> BoxFuture<'a, pie::Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+#[tokio::test]
+async fn readers_whose_common_call_fails_ask_by_themselves() -> pie::Result<()> {
+    let layer = Picky::default();
+    let engine = Engine::builder().database("sqlite::memory:").layer(layer.clone()).build().await?;
+    engine.create_tables::<(User,)>().await?;
+    for id in 0..10 {
+        User::insert(&engine, NewUser { name: format!("user {id}") }).await?;
+    }
+    for id in 1..=10 {
+        User::find_by_id(&engine, id).required().await?;
+        engine.cache().flush().await;
+    }
+    let loads = engine.cache().stats().loads;
+    let all = futures_util::future::join_all(
+        (1..=10).map(async |id| User::find_by_id(&engine, id).required().await),
+    );
+    for user in all.await {
+        assert_eq!(user?.source(), Source::Layer("picky"));
+    }
+    assert_eq!(engine.cache().stats().loads, loads, "none of them had to ask the database");
+    assert!(layer.together.load(Ordering::SeqCst) >= 1, "they did ask together first");
     Ok(())
 }

@@ -128,6 +128,9 @@ pub(crate) struct Seen<'e> {
     pub(crate) stale: bool,
 }
 
+/// A list that has one item most often, and then none on the heap.
+pub(crate) type Single<T> = SmallVec<[T; 1]>;
+
 /// How many values go to a shared layer in one call.
 const MAX_BATCH: usize = 1_000;
 

@@ -16,7 +16,7 @@ pub use self::get::{Get, GetRequired};
 pub use self::load::GetOrLoad;
 use self::load::LoadOptions;
 pub use self::set::Set;
-use super::chain::{Chain, Found, Item, Ticket, Which};
+use super::chain::{Chain, Found, Item, Single, Ticket, Which};
 use super::fence::FenceBuilder;
 use super::gate::Gate;
 use super::glob;
@@ -172,7 +172,7 @@ impl Cache {
     }
 
     /// What the layers have, also past its time to live; only what is within it counts as a hit.
-    async fn find_any(&self, items: &[Arc<Item>]) -> Vec<Option<Found>> {
+    async fn find_any(&self, items: &[Arc<Item>]) -> Single<Option<Found>> {
         let mut tickets: Vec<Option<Ticket>> =
             items.iter().map(|item| Some(self.chain.ticket(item))).collect();
         let all: Vec<usize> = (0..items.len()).collect();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use tracing::Instrument;
 
-use super::chain::{Chain, Found, Got, Item, Locked, Locking, Ticket, Which};
+use super::chain::{Chain, Found, Got, Item, Locked, Locking, Single, Ticket, Which};
 use super::entry::Payload;
 use super::flights::{Entered, Lead};
 use super::layer::BoxFuture;
@@ -52,9 +52,9 @@ struct Read<'r, 'l> {
 }
 
 /// Items to load, by their places, each with the duty to.
-type Led = Vec<(usize, Lead)>;
+type Led = Single<(usize, Lead)>;
 
-fn places(led: &Led) -> Vec<usize> {
+fn places(led: &Led) -> Single<usize> {
     led.iter().map(|(i, _)| *i).collect()
 }
 
@@ -76,12 +76,12 @@ impl Read<'_, '_> {
             self.insist(&all)?;
         }
         loop {
-            let missing: Vec<usize> =
+            let missing: Single<usize> =
                 (0..self.items.len()).filter(|i| self.states[*i].got.is_none()).collect();
             if missing.is_empty() {
                 return Ok(());
             }
-            let (mut led, mut joined) = (Led::new(), Vec::new());
+            let (mut led, mut joined) = (Led::new(), Single::new());
             for i in missing {
                 let item = &self.items[i];
                 let ticket = self.tickets[i].get_or_insert_with(|| self.chain.ticket(item));
@@ -353,7 +353,7 @@ impl Chain {
                         lead.finish(Ok(Got::Found(found)));
                     }
                     _ => {
-                        let led = vec![(0, lead)];
+                        let led = smallvec::smallvec![(0, lead)];
                         if let Err(error) =
                             chain.load(&items, led, &mut tickets, &rules, &mut *loader, None).await
                         {

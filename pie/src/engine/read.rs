@@ -47,7 +47,7 @@ impl Step<'_> {
         if let Step::Start { on, spec } = self
             && let Err(error) = check(*on, spec, table)
         {
-            let error = error.with_query(spec.name(table));
+            let error = error.with_query(spec.name(table).to_string());
             *self = Step::Done;
             return Poll::Ready(Err(error));
         }
@@ -86,8 +86,12 @@ impl Step<'_> {
             }
             *self = Step::Slow(Box::pin(async move {
                 let (name, model) = (spec.name(table), spec.schema.model);
-                let span = tracing::debug_span!("pie.read", model, query = &*name);
-                read(on, spec, table).instrument(span).await.map_err(|error| error.with_query(name))
+                // Written down only where somebody listens, or where it is part of an error.
+                let span = tracing::debug_span!("pie.read", model, query = %name);
+                read(on, spec, table)
+                    .instrument(span)
+                    .await
+                    .map_err(|error| error.with_query(name.to_string()))
             }));
         }
         match self {
@@ -290,7 +294,9 @@ impl Engine {
     }
 
     fn item_of(&self, spec: &Spec<'_>, table: &'static ShapeTable, policy: Effective) -> Result<Arc<Item>> {
-        self.item(spec, spec.condition().as_ref(), table, policy).map(Arc::new)
+        // What a row depends on does not follow from a condition.
+        let condition = if spec.row().is_some() { None } else { spec.condition() };
+        self.item(spec, condition.as_ref(), table, policy).map(Arc::new)
     }
 
     /// Has a value loaded anew in the background.

@@ -177,7 +177,7 @@ impl<M: Model, S: Shape<M>> Query<'_, M, S> {
             stamps.into_iter().map(|stamp| Dependency { ended_by: ended_by(schema, &stamp, row), stamp });
         Ok(Explanation {
             model: schema.model,
-            query: self.spec.name(table).into_owned(),
+            query: self.spec.name(table).to_string(),
             uncached: match self.on {
                 Target::Tx(_) => Some("reads in a transaction go past the cache"),
                 Target::Engine(_) if !engine.cache().is_enabled() => Some("the cache is switched off"),

@@ -1,6 +1,7 @@
 //! A read before it runs: which rows, in which order, with which options; and the key it has.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::ops::Deref;
 use std::time::Duration;
 
@@ -155,6 +156,17 @@ pub(crate) enum From {
     Any,
 }
 
+/// The name of a query in two parts, put together where it is shown.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct QueryName(&'static str, &'static str);
+
+impl fmt::Display for QueryName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)?;
+        f.write_str(self.1)
+    }
+}
+
 /// A read before it runs.
 #[derive(Debug, Clone)]
 pub(crate) struct Spec<'a> {
@@ -277,11 +289,11 @@ impl<'a> Spec<'a> {
     }
 
     /// The name of the query in errors.
-    pub(crate) fn name(&self, shape: &ShapeTable) -> Cow<'static, str> {
+    pub(crate) fn name(&self, shape: &ShapeTable) -> QueryName {
         match (self.from, shape.word) {
-            (From::Row(index), _) => format!("find_by_{}", index.name).into(),
-            (From::List(index), "find") => format!("list_by_{}", index.name).into(),
-            (_, word) => word.into(),
+            (From::Row(index), _) => QueryName("find_by_", index.name),
+            (From::List(index), "find") => QueryName("list_by_", index.name),
+            (_, word) => QueryName("", word),
         }
     }
 

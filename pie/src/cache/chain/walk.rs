@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Chain, Found, Item, Level, Ticket, Which};
+use smallvec::smallvec;
+
+use super::{Chain, Found, Item, Level, Single, Ticket, Which};
 use crate::cache::entry::{Entry, Times};
 use crate::cache::layer::{Peek, SharedRead, SharedReply};
 use crate::cache::stamps::{Snapshot, StampName};
@@ -15,10 +17,10 @@ impl Chain {
         level: &Arc<Level>,
         items: &[Arc<Item>],
         wanted: &[usize],
-    ) -> Option<Vec<(usize, SharedReply)>> {
-        let replies = match wanted {
-            [one] => vec![Self::read_together(level, &items[*one]).await?],
-            _ => Self::call(level, &wanted.iter().map(|i| &items[*i]).collect::<Vec<_>>()).await?,
+    ) -> Option<Single<(usize, SharedReply)>> {
+        let replies: Single<SharedReply> = match wanted {
+            [one] => smallvec![Self::read_together(level, &items[*one]).await?],
+            _ => Self::call(level, &wanted.iter().map(|i| &items[*i]).collect::<Vec<_>>()).await?.into(),
         };
         let fits = |i: usize, reply: &SharedReply| reply.tokens.len() == items[i].names.len();
         Some(wanted.iter().copied().zip(replies).filter(|(i, reply)| fits(*i, reply)).collect())
@@ -48,10 +50,10 @@ impl Chain {
         wanted: &[usize],
         tickets: &mut [Option<Ticket>],
         which: Which,
-    ) -> Vec<Option<Found>> {
-        let mut best: Vec<Option<Found>> = items.iter().map(|_| None).collect();
+    ) -> Single<Option<Found>> {
+        let mut best: Single<Option<Found>> = items.iter().map(|_| None).collect();
         for (at, level) in self.levels().iter().enumerate() {
-            let missing: Vec<usize> = wanted
+            let missing: Single<usize> = wanted
                 .iter()
                 .copied()
                 .filter(|i| best[*i].as_ref().is_none_or(|found| found.stale))
@@ -100,8 +102,8 @@ impl Chain {
         items: &[Arc<Item>],
         wanted: &[usize],
         tickets: &mut [Option<Ticket>],
-    ) -> Vec<Option<Found>> {
-        let mut answers = Vec::with_capacity(wanted.len());
+    ) -> Single<Option<Found>> {
+        let mut answers = Single::with_capacity(wanted.len());
         for i in wanted {
             let item = &items[*i];
             let answer = match level.at_once("peek", |layer| layer.peek(item.key.lookup())) {
@@ -136,8 +138,8 @@ impl Chain {
         wanted: &[usize],
         tickets: &mut [Option<Ticket>],
         at: usize,
-    ) -> Vec<Option<Found>> {
-        let mut answers: Vec<Option<Found>> = wanted.iter().map(|_| None).collect();
+    ) -> Single<Option<Found>> {
+        let mut answers: Single<Option<Found>> = wanted.iter().map(|_| None).collect();
         let mut tagged = Vec::new();
         let Some(replies) = Self::read(level, items, wanted).await else {
             for i in wanted {
