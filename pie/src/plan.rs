@@ -95,12 +95,14 @@ pub struct ReadPlan {
     /// Whether the rows are locked until the transaction ends (`SELECT … FOR UPDATE`), as they are before a write changes them. SQLite
     /// locks the whole database when the transaction begins.
     pub for_update: bool,
+    /// Whether there is one row at most, because it is found by an id or a unique constraint: nobody need wait for the end of the rows.
+    pub single: bool,
 }
 
 impl ReadPlan {
     pub(crate) fn rows(schema: &'static Schema, filter: Option<Condition>) -> Self {
         let (order, limit, offset) = (Few::None, None, None);
-        Self { schema, ask: Ask::Rows, filter, order, limit, offset, for_update: false }
+        Self { schema, ask: Ask::Rows, filter, order, limit, offset, for_update: false, single: false }
     }
 }
 

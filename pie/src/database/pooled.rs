@@ -84,6 +84,13 @@ pub(super) trait Driver: sqlx::Database {
         arguments: Self::Arguments,
     ) -> BoxFuture<'c, sqlx::Result<Vec<Self::Row>>>;
 
+    /// Runs a statement that gives one row or none, and does not wait for what comes after it.
+    fn fetch_optional<'c>(
+        connection: &'c mut Self::Connection,
+        text: String,
+        arguments: Self::Arguments,
+    ) -> BoxFuture<'c, sqlx::Result<Option<Self::Row>>>;
+
     /// Runs a statement that gives none.
     fn execute<'c>(
         connection: &'c mut Self::Connection,
@@ -136,6 +143,14 @@ macro_rules! statements {
             arguments: Self::Arguments,
         ) -> crate::cache::BoxFuture<'c, sqlx::Result<Vec<Self::Row>>> {
             Box::pin(sqlx::query_with(sqlx::AssertSqlSafe(text), arguments).fetch_all(connection))
+        }
+
+        fn fetch_optional<'c>(
+            connection: &'c mut Self::Connection,
+            text: String,
+            arguments: Self::Arguments,
+        ) -> crate::cache::BoxFuture<'c, sqlx::Result<Option<Self::Row>>> {
+            Box::pin(sqlx::query_with(sqlx::AssertSqlSafe(text), arguments).fetch_optional(connection))
         }
 
         fn execute<'c>(
@@ -283,8 +298,15 @@ impl<D: Driver> Pooled<D> {
 impl<D: Driver> Session for Pooled<D> {
     fn read<'a>(&'a mut self, plan: &'a ReadPlan) -> BoxFuture<'a, Result<Vec<Row>>> {
         Box::pin(async move {
-            let statement = self.dialect.read(plan)?;
-            fetch::<D>(&mut *self.acquire().await?, statement, Types::of(plan)).await
+            let (text, values) = self.dialect.read(plan)?;
+            let types = Types::of(plan);
+            let mut connection = self.acquire().await?;
+            if !plan.single && !matches!(plan.ask, Ask::Count | Ask::Exists) {
+                return fetch::<D>(&mut *connection, (text, values), types).await;
+            }
+            let arguments = D::arguments(values, Source::Plan)?;
+            let row = D::fetch_optional(&mut *connection, text, arguments).await.map_err(D::failure)?;
+            row.iter().map(|row| row_of::<D>(row, types)).collect()
         })
     }
 

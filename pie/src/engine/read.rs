@@ -87,7 +87,7 @@ impl Step<'_> {
             *self = Step::Slow(Box::pin(async move {
                 let (name, model) = (spec.name(table), spec.schema.model);
                 // Written down only where somebody listens, or where it is part of an error.
-                let span = tracing::debug_span!("pie.read", model, query = %name);
+                let span = tracing::debug_span!("pie.read", model, query = name.to_string().as_str());
                 read(on, spec, table)
                     .instrument(span)
                     .await

@@ -549,6 +549,7 @@ impl<'a> Spec<'a> {
             limit: self.limit,
             offset: self.offset,
             for_update: false,
+            single: self.row().is_some(),
         };
         let bare = |ask: Ask, plan: &ReadPlan| ReadPlan {
             ask,
