@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pie::prelude::*;
 use pie::testing::{Fault, FaultyLayer, ManualClock};
-use pie::{Error, ErrorKind, OnLayerDown};
+use pie::{Error, ErrorKind, OnL2Down};
 
 #[derive(Debug, Clone, Model)]
 #[cached(ttl = "5m")]
@@ -58,7 +58,7 @@ async fn main() -> pie::Result<()> {
     );
 
     // Unless the program wants to know, because the database could not take the load.
-    let outcome = User::list_by_status(&engine, "active").on_layer_down(OnLayerDown::Fail).await;
+    let outcome = User::list_by_status(&engine, "active").on_l2_down(OnL2Down::Fail).await;
     println!("and if asked for: {}", handle_cache_error(outcome.as_ref().err()));
     assert!(outcome.is_err_and(|error| error.kind() == ErrorKind::Layer));
     Ok(())

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 pub use builder::EngineBuilder;
 pub use cascades::UndeclaredCascade;
-pub use config::{CacheConfig, OnDetached, OnLayerDown};
+pub use config::{CacheConfig, OnDetached, OnL2Down};
 pub use settings::{DatabaseSettings, Settings};
 pub use tables::Tables;
 pub use tx::Tx;
@@ -524,6 +524,16 @@ impl Engine {
         self.core.chain.flush().await;
         self.core.chain.close();
         self.core.database.close().await;
+    }
+
+    /// How the layers of the cache are doing: breakers, what is unsent, whether messages arrive. Asks nobody, and does not wait.
+    ///
+    /// # Examples
+    ///
+    /// See [`Health`](crate::cache::Health).
+    #[must_use]
+    pub fn health(&self) -> crate::cache::Health {
+        self.core.chain.health()
     }
 
     /// How many statements were sent to the database since the engine was built, by this handle and its clones and scopes.

@@ -66,7 +66,7 @@ pub enum ErrorKind {
     Load,
     /// A load took longer than the reader's timeout. The load itself may go on for others.
     LoadTimeout,
-    /// A cache layer failed. The result of calls that ask for the layer itself, and of queries only where `on_layer_down`
+    /// A cache layer failed. The result of calls that ask for the layer itself, and of queries only where `on_l2_down`
     /// says so.
     Layer,
     /// The transaction was already committed or rolled back.

@@ -96,6 +96,30 @@ pub(crate) fn memory_size<'de, D: Deserializer<'de>>(source: D) -> Result<usize,
     usize::try_from(size(source)?).map_err(|_| D::Error::custom("a size that this machine cannot address"))
 }
 
+/// Reads a size in bytes that is counted in memory and may be left out.
+#[cfg(feature = "redis")]
+pub(crate) fn optional_memory_size<'de, D: Deserializer<'de>>(source: D) -> Result<Option<usize>, D::Error> {
+    struct Optional;
+
+    impl<'de> Visitor<'de> for Optional {
+        type Value = Option<usize>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            SizeVisitor.expecting(f)
+        }
+
+        fn visit_none<E: Error>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_some<D: Deserializer<'de>>(self, source: D) -> Result<Self::Value, D::Error> {
+            memory_size(source).map(Some)
+        }
+    }
+
+    source.deserialize_option(Optional)
+}
+
 /// Reads text that must not stand in an error.
 pub(crate) fn secret<'de, D: Deserializer<'de>>(source: D) -> Result<String, D::Error> {
     struct Secret;
@@ -154,6 +178,43 @@ pub(crate) fn optional_secret<'de, D: Deserializer<'de>>(source: D) -> Result<Op
     }
 
     source.deserialize_option(Optional)
+}
+
+/// Reads one text, or a list of them, that must not stand in an error.
+#[cfg(feature = "redis")]
+pub(crate) fn secrets<'de, D: Deserializer<'de>>(source: D) -> Result<Vec<String>, D::Error> {
+    struct Secrets;
+
+    /// One of the list.
+    struct One(String);
+
+    impl<'de> serde::Deserialize<'de> for One {
+        fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
+            secret(source).map(Self)
+        }
+    }
+
+    impl<'de> Visitor<'de> for Secrets {
+        type Value = Vec<String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("text in quotes, or a list of such")
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+            Ok(vec![text.to_owned()])
+        }
+
+        fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            let mut all = Vec::new();
+            while let Some(One(secret)) = list.next_element()? {
+                all.push(secret);
+            }
+            Ok(all)
+        }
+    }
+
+    source.deserialize_any(Secrets)
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ pub mod testing;
 pub use clock::ManualClock;
 pub use database::{Isolation, TxOptions};
 pub use engine::{
-    CacheConfig, DatabaseSettings, Engine, EngineBuilder, OnDetached, OnLayerDown, Settings, Tables, Tx,
+    CacheConfig, DatabaseSettings, Engine, EngineBuilder, OnDetached, OnL2Down, Settings, Tables, Tx,
     UndeclaredCascade, Warm, WarmedQuery, Warmup, WarmupOutcome, WarmupProgress, WarmupReport,
 };
 pub use error::{Error, ErrorKind, Result};

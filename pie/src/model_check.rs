@@ -37,7 +37,9 @@ use crate::cache::{
 use crate::clock::{Clock, ManualClock};
 use crate::codec::{CodecId, Token};
 use crate::error::{Error, ErrorKind, Result};
-use crate::layers::redis::protocol::{Protocol, trust};
+use crate::layers::redis::protocol::Protocol;
+use crate::layers::redis::trust;
+use crate::layers::redis::wire::Deadline;
 use crate::mistake::{self, Mistake};
 use crate::task::stepped::pause;
 
@@ -280,7 +282,8 @@ fn rules(way: Way) -> Rules {
 
 impl Engine {
     fn new(id: usize, world: &Shared, clock: &ManualClock, gathers: bool) -> Self {
-        let protocol = Arc::new(Protocol::new(Double { world: Arc::clone(world), engine: id, probe: false }));
+        let protocol =
+            Arc::new(Protocol::new(Double { world: Arc::clone(world), engine: id, probe: false }, 1 << 20));
         protocol.set_prefix(PREFIX);
         let memory = Arc::new(Map::default());
         let config = ChainConfig { bits: 10, gathers, ..ChainConfig::default() };
@@ -403,9 +406,9 @@ impl Engine {
 
     async fn reconnect(self) {
         let probe = Double { world: Arc::clone(&self.world), engine: self.id, probe: true };
-        use crate::layers::redis::protocol::Wire;
+        use crate::layers::redis::wire::Wire;
         let server = lock(&self.world).run;
-        if trust(PREFIX, |pipe| probe.run(pipe)).await.is_ok() {
+        if trust(PREFIX, |pipe| probe.run(pipe, probe.deadline())).await.is_ok() {
             {
                 let mut world = lock(&self.world);
                 if world.run != server {
@@ -414,7 +417,7 @@ impl Engine {
                 }
                 world.connections[self.id].up = true;
             }
-            let _ = self.protocol.send_pending().await;
+            let _ = self.protocol.send_pending(Deadline::now()).await;
             self.acknowledge();
         }
     }

@@ -36,6 +36,7 @@ pub mod questions {
     };
     pub use crate::model::heap::Estimated as _;
 }
+pub use crate::engine::OnL2Down;
 pub use crate::model::fingerprint::{fingerprint, row_fingerprint};
 pub use crate::model::heap::{HeapOf, HeapSize};
 pub use crate::model::{

@@ -13,7 +13,7 @@ use pie::cache::{
 };
 use pie::prelude::*;
 use pie::testing::{self, Fault, FaultyLayer, ManualClock, MapLayer};
-use pie::{CacheConfig, Error, ErrorKind, Memory, OnLayerDown, Source};
+use pie::{CacheConfig, Error, ErrorKind, Memory, OnL2Down, Source};
 use pie_tests::log::Log;
 
 #[derive(Debug, Clone, PartialEq, Model)]
@@ -310,7 +310,7 @@ async fn reads_that_insist_fail_alone() -> pie::Result<()> {
         let engine = engine.clone();
         tokio::spawn(async move {
             let ask = User::find_by_id(&engine, 1);
-            let ask = if i % 2 == 0 { ask.on_layer_down(OnLayerDown::Fail) } else { ask };
+            let ask = if i % 2 == 0 { ask.on_l2_down(OnL2Down::Fail) } else { ask };
             (i, ask.await)
         })
     });
@@ -322,7 +322,7 @@ async fn reads_that_insist_fail_alone() -> pie::Result<()> {
         }
     }
     layer.set_fault(Fault::None);
-    assert!(User::find_by_id(&engine, 1).on_layer_down(OnLayerDown::Fail).await?.is_some());
+    assert!(User::find_by_id(&engine, 1).on_l2_down(OnL2Down::Fail).await?.is_some());
     Ok(())
 }
 

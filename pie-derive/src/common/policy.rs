@@ -9,7 +9,7 @@ use super::duration;
 use super::errors::Errors;
 use super::suggest;
 
-pub(crate) const KEYS: [&str; 13] = [
+pub(crate) const KEYS: [&str; 15] = [
     "ttl",
     "jitter",
     "empty_ttl",
@@ -19,6 +19,8 @@ pub(crate) const KEYS: [&str; 13] = [
     "soft_timeout",
     "timeout",
     "max_age",
+    "l2_budget",
+    "on_l2_down",
     "lock",
     "max_loads",
     "tags",
@@ -39,6 +41,9 @@ pub(crate) struct PolicyIr {
     pub(crate) soft_timeout: Option<u64>,
     pub(crate) timeout: Option<u64>,
     pub(crate) max_age: Option<u64>,
+    pub(crate) l2_budget: Option<u64>,
+    /// The name of the variant.
+    pub(crate) on_l2_down: Option<&'static str>,
     pub(crate) lock: Option<bool>,
     pub(crate) max_loads: Option<u32>,
     pub(crate) tags: Vec<String>,
@@ -57,6 +62,8 @@ impl Default for PolicyIr {
             soft_timeout: None,
             timeout: None,
             max_age: None,
+            l2_budget: None,
+            on_l2_down: None,
             lock: None,
             max_loads: None,
             tags: Vec::new(),
@@ -124,6 +131,27 @@ fn number_of(entry: &Entry, errors: &mut Errors) -> Option<u32> {
             .push(value, "`max_loads` is how many loads may run at once, 1 or more: write `max_loads = 16`");
     }
     number
+}
+
+/// What to do when a shared layer fails, as the name of the variant.
+fn fallback_of(entry: &Entry, errors: &mut Errors) -> Option<&'static str> {
+    let value = errors.keep(entry.value("on_l2_down = \"stale\""))?;
+    let text = match value {
+        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => text.value(),
+        _ => String::new(),
+    };
+    match text.as_str() {
+        "database" => Some("Database"),
+        "stale" => Some("Stale"),
+        "fail" => Some("Fail"),
+        _ => {
+            errors.push(
+                value,
+                "`on_l2_down` is what a read does while Redis cannot be used: write \"database\", \"stale\" or \"fail\"",
+            );
+            None
+        }
+    }
 }
 
 fn tag(text: &LitStr) -> syn::Result<String> {
@@ -198,6 +226,8 @@ pub(crate) fn parse(entries: &[Entry], errors: &mut Errors) -> PolicyIr {
             "soft_timeout" => policy.soft_timeout = some_time(entry, errors),
             "timeout" => policy.timeout = some_time(entry, errors),
             "max_age" => policy.max_age = some_time(entry, errors),
+            "l2_budget" => policy.l2_budget = some_time(entry, errors),
+            "on_l2_down" => policy.on_l2_down = fallback_of(entry, errors),
             "lock" => policy.lock = flag_of(entry, errors),
             "max_loads" => policy.max_loads = number_of(entry, errors),
             "enabled" => policy.enabled = flag_of(entry, errors).unwrap_or(true),
@@ -222,7 +252,8 @@ pub(crate) fn tokens(policy: Option<&PolicyIr>, p: &TokenStream) -> TokenStream 
         return quote!(#p::Policy::OFF);
     };
     let PolicyIr { enabled, ttl, jitter, empty_ttl, stale, stale_if_error, refresh_ahead, .. } = policy;
-    let PolicyIr { soft_timeout, timeout, max_age, lock, max_loads, tags, .. } = policy;
+    let PolicyIr { soft_timeout, timeout, max_age, l2_budget, on_l2_down, lock, max_loads, tags, .. } =
+        policy;
     let mut out = quote!(#p::Policy::ON);
     if !enabled {
         out.extend(quote!(.enabled(false)));
@@ -242,6 +273,7 @@ pub(crate) fn tokens(policy: Option<&PolicyIr>, p: &TokenStream) -> TokenStream 
         (quote!(soft_timeout_ms), soft_timeout),
         (quote!(timeout_ms), timeout),
         (quote!(max_age_ms), max_age),
+        (quote!(l2_budget_ms), l2_budget),
     ] {
         if let Some(ms) = ms {
             out.extend(quote!(.#method(#ms)));
@@ -249,6 +281,10 @@ pub(crate) fn tokens(policy: Option<&PolicyIr>, p: &TokenStream) -> TokenStream 
     }
     if let Some(permille) = refresh_ahead {
         out.extend(quote!(.refresh_ahead_permille(#permille)));
+    }
+    if let Some(what) = on_l2_down {
+        let what = quote::format_ident!("{what}");
+        out.extend(quote!(.on_l2_down(#p::OnL2Down::#what)));
     }
     if let Some(lock) = lock {
         out.extend(quote!(.lock(#lock)));

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::entry::Entry;
+use super::health::SharedHealth;
 use super::inbox::Inbox;
 use super::key::{Key, Lookup};
 use super::stamps::StampName;
@@ -321,6 +322,11 @@ pub trait SharedLayer: Send + Sync {
     /// How many invalidations could not be sent yet.
     fn unsent(&self) -> u64 {
         0
+    }
+
+    /// How its servers are doing, as far as is known without asking them.
+    fn health(&self) -> SharedHealth {
+        SharedHealth::default()
     }
 
     /// Connects now instead of at the first use.

@@ -467,7 +467,15 @@ impl Cache {
 /// Of a value by hand, the writer alone says how long it lives; a reader stores nothing in a shared layer.
 fn unlimited() -> Limits {
     const AGES: u64 = u64::MAX >> 2;
-    Limits { full: AGES, empty: AGES, stale: 0, stale_if_error: 0, max_age: u64::MAX, life: Some(0) }
+    Limits {
+        full: AGES,
+        empty: AGES,
+        stale: 0,
+        stale_if_error: 0,
+        max_age: u64::MAX,
+        patience: u64::MAX,
+        life: Some(0),
+    }
 }
 
 fn typed<T: DeserializeOwned + Send + Sync + 'static>(found: &Found) -> Result<Cached<T>> {

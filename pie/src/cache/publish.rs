@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use metrics::{Label, Unit};
 
+use super::health::BreakerState;
 use super::manager::Cache;
 
 /// A metric and its labels.
@@ -18,7 +19,7 @@ type Name = (&'static str, [(&'static str, &'static str); 2]);
 #[derive(Debug, Default)]
 pub(crate) struct Published(Mutex<HashMap<Name, u64>>);
 
-const COUNTERS: [(&str, &str); 12] = [
+const COUNTERS: [(&str, &str); 13] = [
     ("pie_lookups_total", "Look-ups, by model or function and result"),
     ("pie_loads_total", "Loads from the database on behalf of look-ups"),
     ("pie_failed_loads_total", "Loads that failed"),
@@ -31,6 +32,7 @@ const COUNTERS: [(&str, &str); 12] = [
     ("pie_layer_errors_total", "Calls of a layer that failed"),
     ("pie_layer_evicted_total", "Entries a layer dropped to make room"),
     ("pie_invalidations_total", "Invalidations"),
+    ("pie_breaker_opened_total", "Times that a server of a layer was given up until it answered again"),
 ];
 
 fn labels(name: &Name) -> Vec<Label> {
@@ -84,6 +86,7 @@ impl Cache {
     /// | `pie_layer_sets_total`, `pie_layer_errors_total`, `pie_layer_evicted_total` | `layer` |
     /// | `pie_layer_seconds` (histogram, recorded as it is measured) | `layer`, shared ones only |
     /// | `pie_layer_keys`, `pie_layer_bytes` (gauges) | `layer`, where the layer counts them |
+    /// | `pie_breaker_open`, `pie_layer_full` (gauges), `pie_breaker_opened_total` | `layer`, shared ones only |
     /// | `pie_invalidations_total`, `pie_messages_total`, `pie_message_gaps_total` | |
     /// | `pie_unsent_invalidations`, `pie_detached` (gauges) | |
     ///
@@ -128,6 +131,15 @@ impl Cache {
                     published.gauge((name, [label, none]), value);
                 }
             }
+        }
+        for layer in self.chain.health().layers {
+            let Some(shared) = layer.shared else { continue };
+            let label = ("layer", layer.name);
+            let open = u64::from(!matches!(shared.breaker(), BreakerState::Closed | BreakerState::Idle));
+            published.gauge(("pie_breaker_open", [label, none]), open);
+            let opened = shared.nodes.iter().map(|node| node.opened).sum();
+            published.counter(("pie_breaker_opened_total", [label, none]), opened);
+            published.gauge(("pie_layer_full", [label, none]), u64::from(shared.full));
         }
         published.counter(("pie_invalidations_total", [none; 2]), report.stats.invalidations);
         published.counter(("pie_messages_total", [none; 2]), report.messages.received);

@@ -13,6 +13,7 @@ use super::entry::Payload;
 use super::flights::{Entered, Lead};
 use super::layer::BoxFuture;
 use super::rules::Rules;
+use crate::engine::OnL2Down;
 use crate::error::{Error, ErrorKind, Result};
 use crate::task;
 
@@ -141,6 +142,16 @@ impl Read<'_, '_> {
         None
     }
 
+    /// A value past its time, where the rules say that it is served while a layer fails.
+    fn instead_of_l2(&self, place: usize) -> Option<Got> {
+        if self.rules.on_l2_down != OnL2Down::Stale {
+            return None;
+        }
+        self.tickets[place].as_ref()?.failed?;
+        let found = self.states[place].fallback.as_ref()?;
+        self.chain.excusable(found, &self.items[place]).then(|| Got::Found(found.clone()))
+    }
+
     /// Does what the leader of a flight has to: asks the layers once more, then the loader.
     async fn lead(&mut self, mut led: Led) -> Result<()> {
         if !self.past_memory {
@@ -213,7 +224,7 @@ impl Read<'_, '_> {
             if let Some(ticket) = &self.tickets[i] {
                 lead.under(&ticket.tokens);
             }
-            match self.judge(found, i) {
+            match self.judge(found, i).or_else(|| self.instead_of_l2(i)) {
                 Some(got) => {
                     lead.finish(Ok(got.clone()));
                     self.states[i].got = Some(got);
@@ -227,7 +238,7 @@ impl Read<'_, '_> {
 
     /// Fails for values that no layer has because one failed, where the rules say so.
     fn insist(&self, places: &[usize]) -> Result<()> {
-        if !self.rules.strict {
+        if self.rules.on_l2_down != OnL2Down::Fail {
             return Ok(());
         }
         let missing = places.iter().filter(|i| self.states[**i].got.is_none());

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::{draw_ttl, millis};
+use crate::engine::OnL2Down;
 
 /// The ages that a reader accepts, in milliseconds; what it asks for, however long the entry was meant to live.
 #[derive(Debug, Clone, Copy)]
@@ -17,6 +18,8 @@ pub(crate) struct Limits {
     pub(crate) stale_if_error: u64,
     /// The age from which nothing is served, whatever else is said.
     pub(crate) max_age: u64,
+    /// How long this reader waits for a shared layer, in milliseconds; what the layer itself waits where that is less.
+    pub(crate) patience: u64,
     /// How long what this reader stores lives at most, where that is not what it accepts.
     pub(crate) life: Option<u64>,
 }
@@ -66,8 +69,8 @@ pub(crate) struct Rules {
     pub(crate) refresh: bool,
     /// Whether layers of this process may not answer.
     pub(crate) skip_memory: bool,
-    /// Whether a layer that fails is an error where no other has the value.
-    pub(crate) strict: bool,
+    /// What to do when a layer fails and no other has the value.
+    pub(crate) on_l2_down: OnL2Down,
     /// How long after a failed load a value past its time is served without trying again, in milliseconds.
     pub(crate) throttle: u64,
 }
@@ -86,6 +89,7 @@ impl Rules {
                 stale: 0,
                 stale_if_error: 0,
                 max_age: u64::MAX,
+                patience: u64::MAX,
                 life: None,
             },
             ahead: None,
@@ -94,7 +98,7 @@ impl Rules {
             lease: None,
             refresh: false,
             skip_memory: false,
-            strict: false,
+            on_l2_down: OnL2Down::Database,
             throttle: 1_000,
         }
     }

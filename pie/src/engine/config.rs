@@ -72,8 +72,12 @@ pub struct CacheConfig {
     pub max_entry_size: usize,
     /// What memory does while messages of other processes may be missed.
     pub on_detached: OnDetached,
+    /// How long a read waits for shared layers, such as Redis; by default as long as the layer itself waits: 100 ms for Redis,
+    /// see [`RedisConfig::budget`](crate::RedisConfig::budget).
+    #[serde(deserialize_with = "human::optional_duration")]
+    pub l2_budget: Option<Duration>,
     /// What a read does when a layer fails and no other has the value.
-    pub on_layer_down: OnLayerDown,
+    pub on_l2_down: OnL2Down,
     /// How long a layer of this process is waited for; 1 second by default. Shared layers have budgets of their own.
     #[serde(deserialize_with = "human::duration")]
     pub layer_timeout: Duration,
@@ -83,10 +87,13 @@ pub struct CacheConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum OnLayerDown {
+pub enum OnL2Down {
     /// It asks the database, as if the layer did not have the value.
     #[default]
     Database,
+    /// It serves a value past its time whose versions in this process still match, for `stale_if_error` at most, which has to be
+    /// set; without such a value it asks the database.
+    Stale,
     /// It fails with [`ErrorKind::Layer`], so that a database which lives on its cache is not asked for everything. A value
     /// past its time that `stale_if_error` allows is served instead.
     Fail,
@@ -126,7 +133,8 @@ impl Default for CacheConfig {
             max_loads: None,
             max_entry_size: 8 << 20,
             on_detached: OnDetached::Serve,
-            on_layer_down: OnLayerDown::Database,
+            l2_budget: None,
+            on_l2_down: OnL2Down::Database,
             layer_timeout: Duration::from_secs(1),
         }
     }
@@ -183,8 +191,15 @@ impl CacheConfig {
         if self.max_loads == Some(0) {
             return invalid("`max_loads` of 0: nothing could ever be loaded; write 1 or more, or `None`");
         }
-        if [self.soft_timeout, self.load_timeout, self.max_age].contains(&Some(Duration::ZERO)) {
-            return invalid("a timeout or `max_age` of 0: write a duration, or `None`");
+        if self.on_l2_down == OnL2Down::Stale && self.stale_if_error.is_zero() {
+            return invalid(
+                "`on_l2_down = \"stale\"` without `stale_if_error`: say how long past its time a value may be served, such as 1 h",
+            );
+        }
+        if [self.soft_timeout, self.load_timeout, self.max_age, self.l2_budget]
+            .contains(&Some(Duration::ZERO))
+        {
+            return invalid("a timeout, `l2_budget` or `max_age` of 0: write a duration, or `None`");
         }
         if self.lock_lease.is_zero() {
             return invalid("a `lock_lease` of 0: write how long a load takes at most");

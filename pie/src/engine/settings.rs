@@ -267,7 +267,7 @@ mod tests {
                     "ttl_jitter": "2m", "empty_cache_ttl": "0s", "stale": "10s", "stale_if_error": "1m",
                     "error_throttle": "500ms", "refresh_ahead": 0.8, "soft_timeout": "50ms", "load_timeout": "2s",
                     "max_age": "1d", "lock": true, "lock_lease": "3s", "max_loads": 7, "max_entry_size": "1MiB",
-                    "on_detached": "bypass", "on_layer_down": "fail", "layer_timeout": "250ms"
+                    "on_detached": "bypass", "on_l2_down": "fail", "layer_timeout": "250ms"
                 },
                 "memory": { "max_bytes": "64MiB", "initial_capacity": 1000 }
             }"#,
@@ -277,7 +277,7 @@ mod tests {
         assert_eq!(cache.default_ttl, Duration::from_secs(5_400));
         assert_eq!((cache.max_age, cache.max_loads), (Some(Duration::from_secs(86_400)), Some(7)));
         assert_eq!((cache.max_entry_size, cache.refresh_ahead), (1 << 20, Some(0.8)));
-        assert_eq!(cache.on_layer_down, super::super::OnLayerDown::Fail);
+        assert_eq!(cache.on_l2_down, super::super::OnL2Down::Fail);
         assert_eq!(settings.memory.expect("given").max_bytes, 64 << 20);
         let options = settings.database.expect("given").options();
         let second = Duration::from_secs;

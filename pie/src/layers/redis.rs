@@ -4,50 +4,51 @@
 //! down; from then on calls fail at once, while a task reconnects with growing pauses. Invalidations that could not be
 //! sent are kept and sent before anything is read again.
 
+mod address;
+mod check;
 mod config;
-mod link;
+mod full;
 mod listen;
 mod message;
+mod pending;
 pub(crate) mod protocol;
+mod server;
+mod values;
+pub(crate) mod wire;
 
 use std::fmt;
-use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
-use redis::{Client, Pipeline, Value};
+use smallvec::SmallVec;
 use tokio::sync::watch;
 
 use crate::cache::stamps::StampName;
 use crate::cache::{
-    BoxFuture, CacheLayer, Entry, Inbox, Key, Lock, SharedLayer, SharedRead, SharedReply, SharedWrite,
+    BoxFuture, CacheLayer, Entry, Inbox, Key, Lock, NodeHealth, SharedHealth, SharedLayer, SharedRead,
+    SharedReply, SharedWrite,
 };
 use crate::codec::Token;
 use crate::error::{Error, ErrorKind, Result};
 use crate::query::Source;
 
+#[cfg(test)]
+pub(crate) use check::trust;
 pub use config::{IntoRedisConfig, RedisConfig};
-use link::Link;
 use listen::Listener;
-use protocol::{Protocol, Wire};
+use protocol::Protocol;
+use server::Server;
+use values::Values;
+use wire::Wire;
 
 /// The Redis layer (Redis 7 or newer, or Valkey).
 ///
 /// Usually made by `Engine::builder().redis(url)`; make one by hand to put it at another place of the chain. A layer belongs
 /// to one engine.
 pub struct RedisLayer {
-    protocol: Arc<Protocol<Pool>>,
+    protocol: Arc<Protocol<Arc<Server>>>,
     config: RedisConfig,
-    client: Client,
+    values: Values,
     closed: watch::Sender<bool>,
-}
-
-/// The connections for commands.
-pub(crate) struct Pool {
-    links: Vec<Arc<Link>>,
-    next: AtomicUsize,
-    budget: Duration,
 }
 
 impl RedisLayer {
@@ -57,13 +58,12 @@ impl RedisLayer {
     /// [`ErrorKind::InvalidConfig`] for a URL that cannot be understood, a pool of size 0 or a budget of 0.
     pub fn new(config: impl IntoRedisConfig) -> Result<Self> {
         let config = config.into_redis_config()?;
-        let client = config.client()?;
-        let links = (0..config.pool_size).map(|_| Link::new(client.clone(), &config)).collect();
-        let pool = Pool { links, next: AtomicUsize::new(0), budget: config.budget };
+        let server = Server::new(config.address()?, config.limits());
+        let values = Values::new(&config);
         Ok(Self {
-            protocol: Arc::new(Protocol::new(pool)),
+            protocol: Arc::new(Protocol::new(server, values.longest())),
             config,
-            client,
+            values,
             closed: watch::Sender::new(false),
         })
     }
@@ -72,44 +72,6 @@ impl RedisLayer {
 impl fmt::Debug for RedisLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisLayer").field("config", &self.config).finish_non_exhaustive()
-    }
-}
-
-fn failed(error: &redis::RedisError) -> Error {
-    // The detail of a Redis error may quote a command; its kind does not.
-    Error::new(ErrorKind::Layer, format!("Redis refused a command: {:?}", error.kind()))
-}
-
-fn late() -> Error {
-    Error::new(ErrorKind::Layer, "Redis did not answer within its time budget")
-}
-
-impl Wire for Pool {
-    /// Runs a pipeline on one of the connections, within the budget.
-    #[allow(clippy::manual_async_fn, reason = "the future has to be `Send`, which only this form can say")]
-    fn run(&self, pipe: Pipeline) -> impl Future<Output = Result<Vec<Value>>> + Send {
-        async move {
-            let link = &self.links[self.next.fetch_add(1, Ordering::Relaxed) % self.links.len()];
-            let work = async {
-                let (mut connection, id) = link.connection().await?;
-                Ok::<_, Error>((pipe.query_async::<Vec<Value>>(&mut connection).await, id))
-            };
-            match tokio::time::timeout(self.budget, work).await {
-                Ok(Ok((Ok(value), _))) => Ok(value),
-                Ok(Ok((Err(error), id))) => {
-                    // An answer of the server leaves the connection usable; everything else does not.
-                    if error.is_io_error() || error.is_unrecoverable_error() {
-                        link.lost(Some(id), &failed(&error));
-                    }
-                    Err(failed(&error))
-                }
-                Ok(Err(error)) => Err(error),
-                Err(_) => {
-                    link.lost(None, &late());
-                    Err(late())
-                }
-            }
-        }
     }
 }
 
@@ -132,8 +94,9 @@ impl CacheLayer for RedisLayer {
 
     fn delete<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<()>> {
         let mut pipe = redis::pipe();
-        pipe.cmd("UNLINK").arg(key.as_str()).ignore();
-        Box::pin(async move { self.protocol.wire.run(pipe).await.map(|_| ()) })
+        pipe.cmd("UNLINK").arg(key.as_str());
+        let wire = &self.protocol.wire;
+        Box::pin(async move { wire.run(pipe, wire.deadline()).await.map(|_| ()) })
     }
 
     fn clear(&self) -> BoxFuture<'_, Result<()>> {
@@ -155,14 +118,34 @@ impl SharedLayer for RedisLayer {
         if reads.is_empty() {
             return Box::pin(async { Ok(Vec::new()) });
         }
-        Box::pin(self.protocol.read(reads))
+        Box::pin(async move {
+            let mut replies = self.protocol.read(reads).await?;
+            for (read, reply) in reads.iter().zip(&mut replies) {
+                if let Some(stored) = reply.bytes.take() {
+                    reply.bytes = Some(self.values.unseal(read.key, stored));
+                }
+            }
+            Ok(replies)
+        })
     }
 
     fn write<'a>(&'a self, writes: &'a [SharedWrite<'a>]) -> BoxFuture<'a, Result<()>> {
         if writes.is_empty() {
             return Box::pin(async { Ok(()) });
         }
-        Box::pin(self.protocol.write(writes))
+        Box::pin(async move {
+            let sealed: Vec<_> =
+                writes.iter().map(|write| self.values.seal(write.key, write.bytes)).collect();
+            let fitting: SmallVec<[SharedWrite<'_>; 1]> = writes
+                .iter()
+                .zip(&sealed)
+                .filter_map(|(write, sealed)| Some(SharedWrite { bytes: sealed.as_ref()?, ..*write }))
+                .collect();
+            match fitting.is_empty() {
+                true => Ok(()),
+                false => self.protocol.write(&fitting).await,
+            }
+        })
     }
 
     fn invalidate<'a>(&'a self, names: &'a [StampName]) -> BoxFuture<'a, Result<()>> {
@@ -190,15 +173,13 @@ impl SharedLayer for RedisLayer {
 
     fn prefix(&self, prefix: &str) {
         self.protocol.set_prefix(prefix);
-        for link in &self.protocol.wire.links {
-            link.set_prefix(prefix);
-        }
+        self.protocol.wire.set_prefix(prefix);
     }
 
     fn listen(&self, inbox: Inbox) -> bool {
         self.protocol.set_inbox(inbox);
         let listener = Listener {
-            client: self.client.clone(),
+            address: self.protocol.wire.address().clone(),
             connect_timeout: self.config.connect_timeout,
             heartbeat: self.config.heartbeat,
             closed: self.closed.subscribe(),
@@ -219,11 +200,26 @@ impl SharedLayer for RedisLayer {
         self.protocol.unsent()
     }
 
+    fn health(&self) -> SharedHealth {
+        let server = &self.protocol.wire;
+        let condition = server.condition();
+        let mut health = SharedHealth::new(vec![NodeHealth {
+            address: server.address().to_string(),
+            breaker: condition.breaker,
+            since: condition.since,
+            opened: condition.opened,
+            trouble: condition.trouble,
+            missing_rights: condition.missing_rights,
+        }]);
+        health.full = self.protocol.full.is_known();
+        health
+    }
+
     fn connect(&self) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {
             let silent = || Error::new(ErrorKind::Connection, "Redis did not answer while connecting");
             let work = async {
-                self.protocol.wire.links[0].first().await?;
+                self.protocol.wire.connect().await?;
                 if self.protocol.inbox().is_some() {
                     self.protocol.hears().await;
                 }
@@ -235,7 +231,7 @@ impl SharedLayer for RedisLayer {
 
     fn close(&self) {
         self.closed.send_replace(true);
-        self.protocol.wire.links.iter().for_each(|link| link.close());
+        self.protocol.wire.close();
     }
 }
 
@@ -243,12 +239,12 @@ impl RedisLayer {
     /// Sends what is unsent as soon as there is a connection again, also when nothing is read here any more.
     fn send_later(&self) {
         let protocol = Arc::downgrade(&self.protocol);
-        let up = self.protocol.wire.links[0].up();
+        let up = self.protocol.wire.up();
         tokio::spawn(async move {
             up.await;
             if let Some(protocol) = protocol.upgrade() {
                 // A failure leaves the names pending; the next read sends them first.
-                let _ = protocol.send_pending().await;
+                let _ = protocol.send_pending(protocol.wire.deadline()).await;
             }
         });
     }
@@ -257,43 +253,5 @@ impl RedisLayer {
 impl Drop for RedisLayer {
     fn drop(&mut self) {
         self.closed.send_replace(true);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn name(text: &str) -> StampName {
-        StampName::new("pie:", text)
-    }
-
-    #[test]
-    fn too_many_unsent_invalidations_become_those_of_their_families_then_of_the_namespace() {
-        let layer = RedisLayer::new("redis://127.0.0.1:1").expect("a valid url");
-        let names =
-            |kind: &str| -> Vec<StampName> { (0..=10_000).map(|i| name(&format!("{kind}{i}"))).collect() };
-        let pending = || layer.protocol.pending().into_iter().map(|(name, _)| name).collect::<Vec<_>>();
-        layer.protocol.remember(&names("k:user:")[..10]);
-        assert_eq!(layer.protocol.unsent(), 10);
-        layer.protocol.remember(&names("k:user:"));
-        assert_eq!(pending(), [name("f:user")]);
-        layer.protocol.remember(&names("i:users.status="));
-        layer.protocol.remember(&[name("t:x")]);
-        assert_eq!(pending(), [name("f:user"), name("f:users"), name("t:x")]);
-        layer.protocol.remember(&names("t:"));
-        assert_eq!(pending(), [name("n")]);
-    }
-
-    #[test]
-    fn a_name_that_failed_while_it_was_being_sent_stays_pending() {
-        let layer = RedisLayer::new("redis://127.0.0.1:1").expect("a valid url");
-        layer.protocol.remember(&[name("k:a"), name("k:c")]);
-        let sent = layer.protocol.pending();
-        layer.protocol.remember(&[name("k:b")]);
-        layer.protocol.remember(&[name("k:c")]);
-        layer.protocol.forget(&sent);
-        let left: Vec<StampName> = layer.protocol.pending().into_iter().map(|(name, _)| name).collect();
-        assert_eq!(left, [name("k:b"), name("k:c")], "neither was part of what was sent");
     }
 }

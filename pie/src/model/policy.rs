@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::engine::OnL2Down;
+
 /// How the rows of a model are cached; `None` means the engine's setting.
 ///
 /// Written by `#[cached(ttl = "5m", jitter = "2m", empty_ttl = "30s", tags("users"))]`. A setting of the query wins over
@@ -29,6 +31,10 @@ pub struct Policy {
     pub timeout: Option<Duration>,
     /// The age from which no value is served, whatever else is said.
     pub max_age: Option<Duration>,
+    /// How long a read waits for shared layers.
+    pub l2_budget: Option<Duration>,
+    /// What a read does when a shared layer fails, and no other has the value.
+    pub on_l2_down: Option<OnL2Down>,
     /// Whether one process at a time loads a value, among all that share a layer.
     pub lock: Option<bool>,
     /// How many loads of the model run at once in this process.
@@ -54,6 +60,8 @@ impl Policy {
         soft_timeout: None,
         timeout: None,
         max_age: None,
+        l2_budget: None,
+        on_l2_down: None,
         lock: None,
         max_loads: None,
         tags: &[],
@@ -136,6 +144,22 @@ impl Policy {
     pub const fn max_age_ms(mut self, ms: u64) -> Self {
         self.more = true;
         self.max_age = Some(Duration::from_millis(ms));
+        self
+    }
+
+    /// The same policy with this budget for shared layers, in milliseconds.
+    #[must_use]
+    pub const fn l2_budget_ms(mut self, ms: u64) -> Self {
+        self.more = true;
+        self.l2_budget = Some(Duration::from_millis(ms));
+        self
+    }
+
+    /// The same policy with this to do when a shared layer fails.
+    #[must_use]
+    pub const fn on_l2_down(mut self, what: OnL2Down) -> Self {
+        self.more = true;
+        self.on_l2_down = Some(what);
         self
     }
 

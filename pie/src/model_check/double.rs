@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::cache::glob;
 use crate::error::{Error, ErrorKind, Result};
-use crate::layers::redis::protocol::Wire;
+use crate::layers::redis::wire::{Deadline, Wire};
 
 pub(super) const PREFIX: &str = "pie:";
 
@@ -119,18 +119,9 @@ fn keys(command: &[Bytes]) -> Vec<&Bytes> {
     }
 }
 
-/// Whether the pipeline leaves the answer of a command out.
-fn ignored(command: &[Bytes]) -> bool {
-    match &command[0][..] {
-        b"UNLINK" | b"PUBLISH" | b"PEXPIRE" => true,
-        b"SET" => !command.iter().any(|word| word == b"NX"),
-        _ => false,
-    }
-}
-
 impl Wire for Double {
     #[allow(clippy::manual_async_fn, reason = "the future has to be `Send`, which only this form can say")]
-    fn run(&self, pipe: Pipeline) -> impl Future<Output = Result<Vec<Value>>> + Send {
+    fn run(&self, pipe: Pipeline, _: Deadline) -> impl Future<Output = Result<Vec<Value>>> + Send {
         async move {
             let answer = {
                 let mut world = lock(&self.world);
@@ -142,6 +133,10 @@ impl Wire for Double {
             };
             answer.await.unwrap_or_else(|_| Err(down()))
         }
+    }
+
+    fn deadline(&self) -> Deadline {
+        Deadline::now()
     }
 
     fn in_order(&self) -> bool {
@@ -276,6 +271,10 @@ impl World {
         match &words[0][..] {
             b"INFO" => Value::BulkString(format!("# Server\r\nrun_id:{}\r\n", self.run).into_bytes()),
             b"GET" | b"MGET" => stored(&self.map),
+            b"GETRANGE" => match stored(&self.map) {
+                Value::Nil => Value::BulkString(Vec::new()),
+                value => value,
+            },
             b"SET" => {
                 let old = stored(&self.map);
                 let only_new = words.iter().any(|word| word == b"NX");
@@ -359,10 +358,12 @@ impl World {
 }
 
 fn assemble(op: &Op) -> Vec<Value> {
-    let kept = op.commands.iter().zip(&op.answers).filter(|(words, _)| !ignored(words));
-    kept.map(|(words, answers)| match &words[0][..] {
-        b"MGET" => Value::Array(answers.clone()),
-        _ => answers[0].clone(),
-    })
-    .collect()
+    op.commands
+        .iter()
+        .zip(&op.answers)
+        .map(|(words, answers)| match &words[0][..] {
+            b"MGET" => Value::Array(answers.clone()),
+            _ => answers[0].clone(),
+        })
+        .collect()
 }

@@ -103,10 +103,17 @@ macro_rules! cache_options {
             self
         }
 
+        /// How long to wait for shared layers, such as Redis, before the database is asked; at most as long as the layer itself
+        /// waits, which is 100 ms for Redis unless its `budget` says otherwise.
+        pub fn l2_budget(mut self, budget: std::time::Duration) -> Self {
+            self.$($path).+.more().l2_budget = Some(budget);
+            self
+        }
+
         /// What to do when a cache layer fails and no other has the value: ask the database, as the engine does by default,
-        /// or fail with [`ErrorKind::Layer`](crate::ErrorKind::Layer).
-        pub fn on_layer_down(mut self, what: crate::OnLayerDown) -> Self {
-            self.$($path).+.more().on_layer_down = Some(what);
+        /// serve a value past its time (within `stale_if_error`) before the database is asked, or fail with [`ErrorKind::Layer`](crate::ErrorKind::Layer).
+        pub fn on_l2_down(mut self, what: crate::OnL2Down) -> Self {
+            self.$($path).+.more().on_l2_down = Some(what);
             self
         }
 

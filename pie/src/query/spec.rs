@@ -9,7 +9,7 @@ use super::shape::{Fetch, ShapeTable};
 use crate::cache::key::{HEAD, KeyKind, head};
 use crate::cache::rules::Rules;
 use crate::clock::millis;
-use crate::engine::{CacheConfig, OnLayerDown};
+use crate::engine::{CacheConfig, OnL2Down};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Datum, Index, Policy, Schema};
 use crate::plan::canonical::{push_window, put_condition};
@@ -48,7 +48,8 @@ pub(crate) struct More {
     pub(crate) timeout: Option<Duration>,
     pub(crate) max_age: Option<Duration>,
     pub(crate) lock: Option<bool>,
-    pub(crate) on_layer_down: Option<OnLayerDown>,
+    pub(crate) l2_budget: Option<Duration>,
+    pub(crate) on_l2_down: Option<OnL2Down>,
 }
 
 static NOTHING_MORE: More = More {
@@ -62,7 +63,8 @@ static NOTHING_MORE: More = More {
     timeout: None,
     max_age: None,
     lock: None,
-    on_layer_down: None,
+    l2_budget: None,
+    on_l2_down: None,
 };
 
 impl Options {
@@ -124,7 +126,9 @@ impl Effective {
         rules.ahead = ahead.filter(|part| *part < 1_000);
         rules.soft_timeout = more.soft_timeout.or(policy.soft_timeout).or(config.soft_timeout);
         rules.timeout = more.timeout.or(policy.timeout).or(config.load_timeout);
-        rules.strict = more.on_layer_down.unwrap_or(config.on_layer_down) == OnLayerDown::Fail;
+        rules.limits.patience =
+            more.l2_budget.or(policy.l2_budget).or(config.l2_budget).map_or(u64::MAX, millis);
+        rules.on_l2_down = more.on_l2_down.or(policy.on_l2_down).unwrap_or(config.on_l2_down);
         let lock = more.lock.or(policy.lock).unwrap_or(config.lock);
         rules.lease = lock.then(|| millis(config.lock_lease).max(1));
     }

@@ -1,7 +1,7 @@
 //! Rows 66 to 81: the worked examples. Those that are programs of their own are in `examples/`.
 
 use pie::testing::{Fault, FaultyLayer};
-use pie::{Error, ErrorKind, Memory, OnLayerDown, Source, assert_statements};
+use pie::{Error, ErrorKind, Memory, OnL2Down, Source, assert_statements};
 
 use super::*;
 
@@ -284,11 +284,11 @@ async fn row_81_the_fallback_is_built_in_and_errors_are_asked_for() -> pie::Resu
     let ask = || User::list_by_status(&engine, "active").cache(5 * MINUTE);
     let users = assert_statements!(engine, 1, ask().await?);
     assert_eq!((users.len(), users.source()), (2, Source::Database));
-    let strict = assert_statements!(engine, 0, ask().on_layer_down(OnLayerDown::Fail).await);
+    let strict = assert_statements!(engine, 0, ask().on_l2_down(OnL2Down::Fail).await);
     let error = strict.expect_err("asked for");
     assert_eq!(error.kind(), ErrorKind::Layer);
     assert!(error.to_string().contains("`faulty`"), "{error}");
     faulty.set_fault(Fault::None);
-    assert_eq!(ask().on_layer_down(OnLayerDown::Fail).await?.len(), 2);
+    assert_eq!(ask().on_l2_down(OnL2Down::Fail).await?.len(), 2);
     Ok(())
 }

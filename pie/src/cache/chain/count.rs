@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{Chain, Level};
 use crate::cache::groups::{Group, Holding};
+use crate::cache::health::{Health, LayerHealth};
 use crate::cache::layer::SharedLayer;
 use crate::cache::stats::{CacheStats, LayerStats, MessageStats, Report};
 
@@ -54,6 +55,23 @@ impl Chain {
             levels.iter().filter_map(|level| level.layer.shared()).map(SharedLayer::unsent).sum()
         });
         MessageStats::of(&self.messages, self.is_attached(), unsent)
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        let of = |level: &Arc<Level>| {
+            let shared = level.layer.shared();
+            LayerHealth {
+                name: level.layer.name(),
+                errors: level.counters.errors.get(),
+                unsent: shared.map_or(0, SharedLayer::unsent),
+                shared: shared.map(SharedLayer::health),
+            }
+        };
+        Health {
+            layers: self.look(|levels| levels.iter().map(of).collect()),
+            attached: self.is_attached(),
+            lag: self.message_stats().lag,
+        }
     }
 
     pub(crate) fn layer_count(&self) -> usize {

@@ -1,7 +1,7 @@
 //! Asking the layers: memory first, a shared layer once for all that is still missing, backfill upwards.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use smallvec::smallvec;
 
@@ -10,6 +10,7 @@ use crate::cache::entry::{Entry, Times};
 use crate::cache::layer::{Peek, SharedRead, SharedReply};
 use crate::cache::stamps::{Snapshot, StampName};
 use crate::codec::Envelope;
+use crate::task;
 
 impl Chain {
     /// Asks a shared layer for some of the items; `None` where it failed.
@@ -18,9 +19,16 @@ impl Chain {
         items: &[Arc<Item>],
         wanted: &[usize],
     ) -> Option<Single<(usize, SharedReply)>> {
-        let replies: Single<SharedReply> = match wanted {
-            [one] => smallvec![Self::read_together(level, &items[*one]).await?],
-            _ => Self::call(level, &wanted.iter().map(|i| &items[*i]).collect::<Vec<_>>()).await?.into(),
+        let asking = async {
+            Some::<Single<SharedReply>>(match wanted {
+                [one] => smallvec![Self::read_together(level, &items[*one]).await?],
+                _ => Self::call(level, &wanted.iter().map(|i| &items[*i]).collect::<Vec<_>>()).await?.into(),
+            })
+        };
+        let replies = match wanted.iter().map(|i| items[*i].limits.patience).min() {
+            None | Some(u64::MAX) => asking.await?,
+            // The layer itself may wait longer; that is no trouble of its.
+            Some(patience) => task::timeout(Duration::from_millis(patience), asking).await??,
         };
         let fits = |i: usize, reply: &SharedReply| reply.tokens.len() == items[i].names.len();
         Some(wanted.iter().copied().zip(replies).filter(|(i, reply)| fits(*i, reply)).collect())

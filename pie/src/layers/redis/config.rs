@@ -6,13 +6,16 @@ use std::time::Duration;
 use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
 use serde::Deserialize;
 
+use super::address::Address;
+use super::server::Limits;
 use crate::error::{Error, ErrorKind, Result};
 use crate::human;
 
 /// How to reach a Redis server, and how long to wait for it.
 ///
 /// `Debug` shows neither the user name nor the password. Read by serde with the names of its methods: `addr`, `username`,
-/// `password`, `db`, `pool_size`, and the durations `budget`, `connect_timeout` and `heartbeat`, such as `"100ms"`.
+/// `password`, `db`, `pool_size`, the durations `budget`, `connect_timeout` and `heartbeat`, such as `"100ms"`, the sizes
+/// `max_value_size` and `compress_from`, such as `"1KiB"`, and the list `secrets`.
 ///
 /// # Examples
 ///
@@ -40,6 +43,12 @@ pub struct RedisConfig {
     pub(super) connect_timeout: Duration,
     #[serde(deserialize_with = "human::duration")]
     pub(super) heartbeat: Duration,
+    #[serde(deserialize_with = "human::memory_size")]
+    pub(super) max_value_size: usize,
+    #[serde(deserialize_with = "human::optional_memory_size")]
+    pub(super) compress_from: Option<usize>,
+    #[serde(deserialize_with = "human::secrets")]
+    pub(super) secrets: Vec<String>,
 }
 
 impl Default for RedisConfig {
@@ -62,6 +71,9 @@ impl RedisConfig {
             budget: Duration::from_millis(100),
             connect_timeout: Duration::from_secs(1),
             heartbeat: Duration::from_secs(1),
+            max_value_size: 8 << 20,
+            compress_from: None,
+            secrets: Vec::new(),
         }
     }
 
@@ -114,6 +126,52 @@ impl RedisConfig {
     pub fn heartbeat(mut self, interval: Duration) -> Self {
         self.heartbeat = interval;
         self
+    }
+
+    /// The greatest value that is stored in Redis, or read from it, in bytes of its stored form before compression; 8 MiB by
+    /// default. Greater ones stay in the memory of this process; what lies under a key of ours and is greater counts as
+    /// undecodable, and is overwritten.
+    #[must_use]
+    pub fn max_value_size(mut self, bytes: usize) -> Self {
+        self.max_value_size = bytes;
+        self
+    }
+
+    /// Compresses values of at least this many bytes with LZ4 (feature `compression`); off by default. 1 KiB is a good start: below
+    /// it little is gained. Compressed values are read whatever is set here, so that it can be changed while a program runs in
+    /// several versions; but not by a program without the feature.
+    #[must_use]
+    pub fn compress_from(mut self, bytes: usize) -> Self {
+        self.compress_from = Some(bytes);
+        self
+    }
+
+    /// Authenticates values: what was not written by a program that knows one of these secrets, for that very key, is a miss.
+    /// New values are written with the first; give the old one after the new one while it is being replaced. For a Redis that
+    /// others write to as well.
+    ///
+    /// It keeps others from making values up, by a keyed BLAKE3 hash of 128 bits over name and value. It does not hide them, and
+    /// it does not keep someone who can write to Redis from bringing an older value back before its time is over, together with
+    /// the tokens of then, or from removing anything.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let config = pie::RedisConfig::new("redis.shared:6379").secrets(["32 random bytes, of november", "32 random bytes, of october"]);
+    /// assert!(!format!("{config:?}").contains("november"));
+    /// ```
+    #[must_use]
+    pub fn secrets(mut self, secrets: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.secrets = secrets.into_iter().map(Into::into).collect();
+        self
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        Limits { connections: self.pool_size, budget: self.budget, connect_timeout: self.connect_timeout }
+    }
+
+    pub(super) fn address(&self) -> Result<Address> {
+        Ok(Address::Fixed(self.client()?))
     }
 
     fn info(&self) -> Result<ConnectionInfo> {
@@ -180,6 +238,17 @@ impl RedisConfig {
         if self.budget.is_zero() || self.connect_timeout.is_zero() || self.heartbeat.is_zero() {
             return invalid("a Redis time limit of 0: write a duration such as 100 ms");
         }
+        if self.max_value_size == 0 || self.max_value_size > 512 << 20 {
+            return invalid(
+                "a `max_value_size` of Redis outside of 1 byte to 512 MiB: write a size such as 8 MiB",
+            );
+        }
+        if self.compress_from.is_some() && !cfg!(feature = "compression") {
+            return invalid("`compress_from` needs the feature `compression` of pie-orm: switch it on");
+        }
+        if self.secrets.iter().any(|secret| secret.len() < 16) {
+            return invalid("a secret of fewer than 16 bytes is soon guessed: write 32 random ones or more");
+        }
         self.info().map(|_| self)
     }
 }
@@ -198,6 +267,9 @@ impl fmt::Debug for RedisConfig {
             .field("budget", &self.budget)
             .field("connect_timeout", &self.connect_timeout)
             .field("heartbeat", &self.heartbeat)
+            .field("max_value_size", &self.max_value_size)
+            .field("compress_from", &self.compress_from)
+            .field("secrets", &self.secrets.len())
             .finish_non_exhaustive()
     }
 }

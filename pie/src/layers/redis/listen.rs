@@ -4,13 +4,15 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use redis::Client;
 use redis::aio::{PubSubSink, PubSubStream};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::Pool;
+use super::address::Address;
 use super::protocol::Protocol;
+use super::server::Server;
+use super::wire::failed;
+use crate::error::Result;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -19,7 +21,7 @@ const MISSED_BEATS: u32 = 3;
 
 /// How a listener reaches Redis.
 pub(super) struct Listener {
-    pub(super) client: Client,
+    pub(super) address: Address,
     pub(super) connect_timeout: Duration,
     pub(super) heartbeat: Duration,
     pub(super) closed: watch::Receiver<bool>,
@@ -27,7 +29,7 @@ pub(super) struct Listener {
 
 impl Listener {
     /// Subscribes, listens, and does so again whenever the connection is lost, until closed or nobody holds the layer.
-    pub(super) async fn run(mut self, protocol: Weak<Protocol<Pool>>) {
+    pub(super) async fn run(mut self, protocol: Weak<Protocol<Arc<Server>>>) {
         let mut pause = FIRST_PAUSE;
         loop {
             let Some(alive) = protocol.upgrade() else { return };
@@ -58,16 +60,22 @@ impl Listener {
         }
     }
 
-    async fn subscribe(&self, protocol: &Protocol<Pool>) -> redis::RedisResult<(PubSubSink, PubSubStream)> {
-        let mut connection = self.client.get_async_pubsub().await?;
+    async fn subscribe(&self, protocol: &Protocol<Arc<Server>>) -> Result<(PubSubSink, PubSubStream)> {
+        let client = self.address.client().await?;
+        let mut connection = client.get_async_pubsub().await.map_err(|error| failed(&error))?;
         for channel in [protocol.channel(), protocol.lock_channel(), protocol.own_channel()] {
-            connection.subscribe(channel).await?;
+            connection.subscribe(channel).await.map_err(|error| failed(&error))?;
         }
         Ok(connection.split())
     }
 
     /// Hears until the connection is lost or does not echo any more. The sink is kept: without it the connection ends.
-    async fn listen(&mut self, protocol: &Weak<Protocol<Pool>>, sink: PubSubSink, mut stream: PubSubStream) {
+    async fn listen(
+        &mut self,
+        protocol: &Weak<Protocol<Arc<Server>>>,
+        sink: PubSubSink,
+        mut stream: PubSubStream,
+    ) {
         let mut beats = interval(self.heartbeat);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut number, mut awaited): (u64, Option<Instant>) = (0, None);

@@ -4,34 +4,36 @@
 //! invalidation of this process is unsent; a server that may have forgotten removals is not trusted before the token of
 //! the namespace is gone.
 
-use std::collections::{BTreeMap, HashMap};
-use std::future::Future;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use foldhash::fast::RandomState;
-use redis::{Pipeline, Value};
+use redis::{Pipeline, ServerError, Value};
 use smallvec::SmallVec;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::full::{Full, Until};
 use super::message::{Content, Ears, Message, NAMES_PER_MESSAGE, Publisher};
+use super::pending::Pending;
+use super::wire::{Deadline, Wire, garbled, is_foreign, is_full, refused};
 use crate::cache::stamps::StampName;
 use crate::cache::{Inbox, Key, Lock, SharedRead, SharedReply, SharedWrite};
 use crate::codec::Token;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::task;
 
-/// How many unsent invalidations are kept by name; beyond it they become those of their families, then of the namespace.
-const MAX_PENDING: usize = 10_000;
 /// How many names one UNLINK takes.
 const NAMES_PER_UNLINK: usize = 1_000;
 /// How many keys one step of a SCAN looks at.
 const KEYS_PER_SCAN: usize = 1_000;
-/// How long the mark of a server lives when nothing is stored in it, in milliseconds.
-const MARK_TTL: u64 = 10_000;
+/// How long every read asks for a bounded part of values, after one was too long or a call was late.
+const WARY: Duration = Duration::from_secs(60);
+/// How much longer than a lookup a call is waited for that nobody waits for.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Gives a lock back if it is still the caller's, and wakes who waits for it.
 const UNLOCK: &str = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) \
                       redis.call('PUBLISH', ARGV[2], KEYS[1]) return 1 end return 0";
@@ -48,25 +50,6 @@ fn token_ttl(ttl: u64) -> u64 {
     ttl.saturating_add(slack(ttl)).min(1 << 52)
 }
 
-/// Carries pipelines to Redis.
-pub(crate) trait Wire: Send + Sync + 'static {
-    /// Runs a pipeline in one round trip, within the time budget; the answers of all commands that are not ignored.
-    fn run(&self, pipe: Pipeline) -> impl Future<Output = Result<Vec<Value>>> + Send;
-
-    /// Whether the commands of a pipeline run one after the other, in order: so on a single server, not on a cluster.
-    fn in_order(&self) -> bool {
-        true
-    }
-}
-
-/// What is unsent: each name with the number of the failure that left it. One that failed again while it was being sent
-/// has another number then, and stays.
-#[derive(Debug, Default)]
-struct Pending {
-    names: BTreeMap<StampName, u64>,
-    failures: u64,
-}
-
 /// The conversation of one Redis layer.
 pub(crate) struct Protocol<W> {
     pub(super) wire: W,
@@ -78,17 +61,19 @@ pub(crate) struct Protocol<W> {
     /// Whether messages arrive.
     hearing: watch::Sender<bool>,
     /// Names whose tokens are to be removed before anything in Redis is trusted again.
-    pending: Mutex<Pending>,
+    pub(super) pending: Pending,
+    /// Whether the server has room.
+    pub(super) full: Full,
+    /// While it is on, values are asked for up to the limit, instead of whole.
+    wary: Until,
+    /// The longest stored value that is read, in bytes.
+    max_value: usize,
     /// Who waits for a lock in this process, by the lock's key.
     waiting: Mutex<HashMap<String, watch::Sender<()>>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-pub(super) fn garbled() -> Error {
-    Error::new(ErrorKind::Layer, "Redis answered in another form than asked for; pie needs Redis 7 or newer")
 }
 
 fn random_token() -> Token {
@@ -113,7 +98,6 @@ fn unlink(pipe: &mut Pipeline, names: &[impl AsRef<[u8]>]) {
         for name in chunk {
             command.arg(name.as_ref());
         }
-        command.ignore();
     }
 }
 
@@ -121,50 +105,24 @@ fn lock_key(key: &Key) -> String {
     [key.as_str(), "~l"].concat()
 }
 
-/// Asks a new connection which server it leads to, before anything it says is trusted.
-///
-/// A server that was restarted from a snapshot, or promoted from a replica, may hold tokens that were removed. It has
-/// another `run_id` than the one stored in it; then the token of the namespace goes, and with it every entry.
-///
-/// # Errors
-/// The connection failed.
-pub(crate) async fn trust<F, Fut>(prefix: &str, run: F) -> Result<()>
-where
-    F: Fn(Pipeline) -> Fut,
-    Fut: Future<Output = Result<Vec<Value>>>,
-{
-    if mistake!(NoRunCheck) {
-        return Ok(());
+/// Fails for the first refusal among answers.
+fn all_done(answers: &[Value]) -> Result<()> {
+    match answers.iter().find_map(refusal) {
+        Some(refusal) => Err(refused(refusal.code())),
+        None => Ok(()),
     }
-    let mark = format!("{prefix}~run");
-    let mut ask = redis::pipe();
-    ask.cmd("INFO").arg("server").cmd("GET").arg(&mark);
-    let answers = run(ask).await?;
-    let info = match answers.first() {
-        Some(Value::BulkString(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
-        Some(Value::VerbatimString { text, .. }) => text.clone(),
-        _ => String::new(),
-    };
-    let id = info.lines().find_map(|line| line.strip_prefix("run_id:")).map(str::trim);
-    let stored = match answers.get(1) {
-        Some(Value::BulkString(bytes)) => Some(bytes.as_slice()),
+}
+
+fn refusal(answer: &Value) -> Option<&ServerError> {
+    match answer {
+        Value::ServerError(refusal) => Some(refusal),
         _ => None,
-    };
-    if id.is_some() && id.map(str::as_bytes) == stored {
-        return Ok(());
     }
-    let mut end = redis::pipe();
-    end.cmd("UNLINK").arg(format!("{prefix}~n")).ignore();
-    run(end).await?;
-    // A trip of its own: the mark must not be there before the token is gone, whatever is lost on the way.
-    let Some(id) = id else { return Ok(()) };
-    let mut begin = redis::pipe();
-    begin.cmd("SET").arg(&mark).arg(id).arg("PX").arg(MARK_TTL).ignore();
-    run(begin).await.map(|_| ())
 }
 
 impl<W: Wire> Protocol<W> {
-    pub(crate) fn new(wire: W) -> Self {
+    /// `max_value` is the longest stored value that is read, in bytes.
+    pub(crate) fn new(wire: W, max_value: usize) -> Self {
         Self {
             wire,
             prefix: OnceLock::new(),
@@ -173,7 +131,10 @@ impl<W: Wire> Protocol<W> {
             sequence: AtomicU64::new(0),
             ears: Mutex::default(),
             hearing: watch::Sender::new(false),
-            pending: Mutex::default(),
+            pending: Pending::default(),
+            full: Full::new(),
+            wary: Until::new(),
+            max_value,
             waiting: Mutex::default(),
         }
     }
@@ -213,54 +174,22 @@ impl<W: Wire> Protocol<W> {
     /// Sends a heartbeat to this process's own listener.
     pub(super) async fn beat(&self, number: u64) -> Result<()> {
         let mut pipe = redis::pipe();
-        pipe.cmd("PUBLISH").arg(self.own_channel()).arg(number).ignore();
-        self.wire.run(pipe).await.map(|_| ())
-    }
-
-    pub(crate) fn pending(&self) -> Vec<(StampName, u64)> {
-        lock(&self.pending).names.iter().map(|(name, failure)| (name.clone(), *failure)).collect()
+        pipe.cmd("PUBLISH").arg(self.own_channel()).arg(number);
+        self.wire.run(pipe, self.wire.deadline()).await.map(|_| ())
     }
 
     pub(crate) fn unsent(&self) -> u64 {
-        lock(&self.pending).names.len() as u64
-    }
-
-    pub(super) fn remember(&self, names: &[StampName]) {
-        let mut pending = lock(&self.pending);
-        pending.failures += 1;
-        let failure = pending.failures;
-        pending.names.extend(names.iter().map(|name| (name.clone(), failure)));
-        let mut collapse = |to: fn(&StampName) -> StampName| {
-            if pending.names.len() > MAX_PENDING {
-                pending.names = pending.names.keys().map(|name| (to(name), failure)).collect();
-            }
-            pending.names.len() > MAX_PENDING
-        };
-        if collapse(|name| name.family().unwrap_or_else(|| name.clone())) {
-            collapse(StampName::namespace);
-            tracing::warn!(
-                "too many unsent invalidations: the whole namespace is dropped when Redis is back"
-            );
-        }
-    }
-
-    pub(super) fn forget(&self, sent: &[(StampName, u64)]) {
-        let mut pending = lock(&self.pending);
-        for (name, failure) in sent {
-            if pending.names.get(name) == Some(failure) {
-                pending.names.remove(name);
-            }
-        }
+        self.pending.len()
     }
 
     /// Sends what could not be sent before. Names stay pending until Redis has confirmed them, so that no reader trusts
     /// Redis meanwhile; sending one twice costs a miss.
-    pub(crate) async fn send_pending(&self) -> Result<()> {
-        let pending = self.pending();
+    pub(crate) async fn send_pending(&self, by: Deadline) -> Result<()> {
+        let pending = self.pending.all();
         if !pending.is_empty() {
             let names: Vec<StampName> = pending.iter().map(|(name, _)| name.clone()).collect();
-            self.send(&names).await?;
-            self.forget(&pending);
+            self.send(&names, by).await?;
+            self.pending.forget(&pending);
         }
         Ok(())
     }
@@ -272,7 +201,7 @@ impl<W: Wire> Protocol<W> {
             sent: self.inbox.get().map_or(0, Inbox::wall),
             content,
         };
-        pipe.cmd("PUBLISH").arg(self.channel()).arg(message.encode()).ignore();
+        pipe.cmd("PUBLISH").arg(self.channel()).arg(message.encode());
     }
 
     fn publish_names(&self, pipe: &mut Pipeline, names: &[StampName]) {
@@ -281,24 +210,28 @@ impl<W: Wire> Protocol<W> {
         }
     }
 
-    /// Removes tokens, then tells the others.
-    async fn send(&self, names: &[StampName]) -> Result<()> {
+    /// Removes tokens, then tells the others. That its user may not tell them was said when it connected.
+    async fn send(&self, names: &[StampName], by: Deadline) -> Result<()> {
         if mistake!(PublishFirst) {
             let mut first = redis::pipe();
             self.publish_names(&mut first, names);
-            self.wire.run(first).await?;
+            self.wire.run(first, by).await?;
         }
         let mut pipe = redis::pipe();
         unlink(&mut pipe, names);
+        let unlinks = pipe.len();
         if mistake!(PublishFirst) {
-            return self.wire.run(pipe).await.map(|_| ());
+            return self.wire.run(pipe, by).await.map(|_| ());
         }
-        if !self.wire.in_order() {
-            // Nobody is told before every token is gone.
-            self.wire.run(std::mem::take(&mut pipe)).await?;
+        if self.wire.in_order() {
+            self.publish_names(&mut pipe, names);
+            return all_done(self.wire.run(pipe, by).await?.get(..unlinks).ok_or_else(garbled)?);
         }
+        // Nobody is told before every token is gone.
+        all_done(&self.wire.run(pipe, by).await?)?;
+        let mut pipe = redis::pipe();
         self.publish_names(&mut pipe, names);
-        self.wire.run(pipe).await.map(|_| ())
+        self.wire.run(pipe, by).await.map(|_| ())
     }
 
     /// Removes tokens and tells the others; what fails is remembered.
@@ -306,9 +239,9 @@ impl<W: Wire> Protocol<W> {
     /// # Errors
     /// Redis could not be reached.
     pub(crate) async fn invalidate(&self, names: &[StampName]) -> Result<()> {
-        let sent = self.send(names).await;
+        let sent = self.send(names, self.wire.deadline()).await;
         if sent.is_err() {
-            self.remember(names);
+            self.pending.remember(names);
         }
         sent
     }
@@ -321,7 +254,7 @@ impl<W: Wire> Protocol<W> {
         let whole = [StampName::new(scope, "n")];
         let sent = self.scan(scope, pattern).await;
         if sent.is_err() {
-            self.remember(&whole);
+            self.pending.remember(&whole);
         }
         sent
     }
@@ -332,8 +265,15 @@ impl<W: Wire> Protocol<W> {
         let mut pipe = redis::pipe();
         loop {
             pipe.cmd("SCAN").arg(&cursor).arg("MATCH").arg(&matching).arg("COUNT").arg(KEYS_PER_SCAN);
-            let mut answers = self.wire.run(std::mem::take(&mut pipe)).await?.into_iter();
-            let Some(Value::Array(parts)) = answers.next() else { return Err(garbled()) };
+            // A budget for each step: there may be millions of keys.
+            let mut answers = self.wire.run(std::mem::take(&mut pipe), self.wire.deadline()).await?;
+            let scanned = answers.pop();
+            all_done(&answers)?;
+            let parts = match scanned {
+                Some(Value::Array(parts)) => parts,
+                Some(Value::ServerError(refusal)) => return Err(refused(refusal.code())),
+                _ => return Err(garbled()),
+            };
             let [Value::BulkString(next), Value::Array(found)] = &parts[..] else { return Err(garbled()) };
             let found: Vec<&[u8]> = found
                 .iter()
@@ -348,12 +288,14 @@ impl<W: Wire> Protocol<W> {
                 break;
             }
         }
+        let by = self.wire.deadline();
         if !pipe.is_empty() && !self.wire.in_order() {
-            self.wire.run(std::mem::take(&mut pipe)).await?;
+            all_done(&self.wire.run(std::mem::take(&mut pipe), by).await?)?;
         }
+        let unlinks = pipe.len();
         let (scope, pattern) = (scope.to_owned(), pattern.to_owned());
         self.publish(&mut pipe, Content::Pattern { scope, pattern });
-        self.wire.run(pipe).await.map(|_| ())
+        all_done(self.wire.run(pipe, by).await?.get(..unlinks).ok_or_else(garbled)?)
     }
 
     /// Takes in a message of the channel.
@@ -413,15 +355,27 @@ impl<W: Wire> Protocol<W> {
     }
 
     /// Reads values and tokens in one round trip; creates tokens that are missing, those of several keys in a second one.
+    /// Without room for new tokens, what is there is still read.
     ///
     /// # Errors
-    /// Redis could not be reached, or unsent invalidations could not be sent.
+    /// Redis did not answer within the time budget, or unsent invalidations could not be sent.
     pub(crate) async fn read(&self, reads: &[SharedRead<'_>]) -> Result<Vec<SharedReply>> {
-        self.send_pending().await?;
+        let by = self.wire.deadline();
+        let outcome = self.read_by(reads, by).await;
+        if outcome.is_err() && Deadline::now() >= by {
+            // Perhaps because of a value without end under a key of ours.
+            self.wary.set(WARY);
+        }
+        outcome
+    }
+
+    async fn read_by(&self, reads: &[SharedRead<'_>], by: Deadline) -> Result<Vec<SharedReply>> {
+        self.send_pending(by).await?;
 
         // Names that several keys share are asked for once. The own name of a key that is read alone comes with its creation:
         // a miss then costs this one trip. Of many keys most are hits, and their own names are asked for like the others.
-        let alone = reads.len() == 1;
+        let creates = !self.full.is_on();
+        let alone = reads.len() == 1 && creates;
         let mut place: HashMap<&StampName, usize, RandomState> = HashMap::default();
         let mut asked: Vec<&StampName> = Vec::new();
         // Where the token of each name of each read will be, one after the other.
@@ -446,13 +400,21 @@ impl<W: Wire> Protocol<W> {
         }
         let ttl = reads.iter().map(|read| read.ttl).max().unwrap_or(0);
 
+        let wary = self.wary.is_on();
         let mut pipe = redis::Pipeline::with_capacity(2);
-        let mget = pipe.cmd("MGET");
-        for read in reads {
-            mget.arg(read.key.as_str());
+        if wary {
+            for read in reads {
+                pipe.cmd("GETRANGE").arg(read.key.as_str()).arg(0).arg(self.max_value);
+            }
         }
-        for name in &asked {
-            mget.arg(name.as_str());
+        if !wary || !asked.is_empty() {
+            let mget = pipe.cmd("MGET");
+            for read in reads.iter().filter(|_| !wary) {
+                mget.arg(read.key.as_str());
+            }
+            for name in &asked {
+                mget.arg(name.as_str());
+            }
         }
         let mut own = None;
         if alone && let Some(name) = reads[0].names.first() {
@@ -460,20 +422,35 @@ impl<W: Wire> Protocol<W> {
             create(&mut pipe, name, &fresh, ttl);
             own = Some(fresh);
         }
-        let mut replies = self.wire.run(pipe).await?.into_iter();
-        let Some(Value::Array(mut values)) = replies.next() else { return Err(garbled()) };
-        if values.len() != reads.len() + asked.len() {
-            return Err(garbled());
+        let mut replies = self.wire.run(pipe, by).await?.into_iter();
+        let mut values: Vec<Value> =
+            if wary { replies.by_ref().take(reads.len()).collect() } else { Vec::new() };
+        if !wary || !asked.is_empty() {
+            match replies.next() {
+                Some(Value::Array(more)) if values.is_empty() => values = more,
+                Some(Value::Array(more)) => values.extend(more),
+                _ => return Err(self.garbled()),
+            }
         }
-        if let (Some(own), Some(reply)) = (&mut own, replies.next()) {
-            match as_token(&reply) {
-                Some(existing) => *own = existing,
-                None if mistake!(MissingTokenOk) => {
+        if values.len() != reads.len() + asked.len() {
+            return Err(self.garbled());
+        }
+        // Whether the own name of a key that is read alone has a token.
+        let mut owned = true;
+        if let Some(own) = &mut own {
+            let reply = replies.next().unwrap_or(Value::Nil);
+            match (as_token(&reply), &reply) {
+                (Some(existing), _) => *own = existing,
+                (None, Value::ServerError(_)) => {
+                    owned = false;
+                    self.not_created(&[(reads[0].names.first(), &reply)], by).await;
+                }
+                (None, _) if mistake!(MissingTokenOk) => {
                     if let Some(stored) = stored_token(&values[0]) {
                         *own = stored;
                     }
                 }
-                None => {}
+                (None, _) => self.full.taken(),
             }
         }
         let tails = values.split_off(reads.len());
@@ -481,28 +458,68 @@ impl<W: Wire> Protocol<W> {
         // A missing token is a miss, also if the second trip finds one: between the two the server may have been replaced by
         // one that remembers what this one had forgotten.
         let missing: Vec<bool> = tokens.iter().map(Option::is_none).collect();
-        if tokens.contains(&None) {
-            self.create_missing(&asked, &mut tokens, ttl).await?;
+        if creates && tokens.contains(&None) {
+            self.create_missing(&asked, &mut tokens, ttl, by).await?;
         }
         let mut places = places.into_iter();
-        reads
-            .iter()
-            .zip(values)
-            .map(|(read, value)| {
-                let mut whole = true;
-                let mut of_read: SmallVec<[Token; 16]> = SmallVec::new();
-                of_read.extend(own);
-                for at in places.by_ref().take(read.names.len().saturating_sub(skipped)) {
-                    whole &= !missing[at];
-                    of_read.push(tokens[at].ok_or_else(garbled)?);
+        let replies = reads.iter().zip(values).map(|(read, value)| {
+            let (mut whole, mut known) = (true, owned);
+            let mut of_read: SmallVec<[Token; 16]> = SmallVec::new();
+            of_read.extend(own);
+            for at in places.by_ref().take(read.names.len().saturating_sub(skipped)) {
+                whole &= !missing[at];
+                match tokens[at] {
+                    Some(token) => of_read.push(token),
+                    None => known = false,
                 }
-                let bytes = match value {
-                    Value::BulkString(bytes) if whole => Some(Bytes::from(bytes)),
-                    _ => None,
-                };
-                Ok(SharedReply::new(bytes, &of_read[..]))
-            })
-            .collect()
+            }
+            if !known {
+                // Nothing may be stored, or served, without all of them.
+                return SharedReply::new(None, &[][..]);
+            }
+            let bytes = match value {
+                // What GETRANGE says of a key that is not there.
+                Value::BulkString(bytes) if wary && bytes.is_empty() => None,
+                Value::BulkString(bytes) if whole => Some(self.bounded(bytes)),
+                _ => None,
+            };
+            SharedReply::new(bytes, &of_read[..])
+        });
+        Ok(replies.collect())
+    }
+
+    /// The error of an answer that is none; the server is checked before it is asked again.
+    fn garbled(&self) -> Error {
+        let error = garbled();
+        self.wire.distrust(&error);
+        error
+    }
+
+    /// Stored bytes, unless there are more than any value of ours has: then none, which is no value.
+    fn bounded(&self, bytes: Vec<u8>) -> Bytes {
+        if bytes.len() <= self.max_value {
+            return Bytes::from(bytes);
+        }
+        self.wary.set(WARY);
+        Bytes::new()
+    }
+
+    /// Tokens were not created, because there is no room, or something of another's is in their place, which goes.
+    async fn not_created(&self, refusals: &[(Option<&StampName>, &Value)], by: Deadline) {
+        if refusals.iter().any(|(_, refusal)| is_full(refusal)) {
+            self.full.refused();
+        }
+        let foreign: Vec<&StampName> = refusals
+            .iter()
+            .filter(|(_, refusal)| is_foreign(refusal))
+            .filter_map(|(name, _)| *name)
+            .collect();
+        if !foreign.is_empty() {
+            let mut pipe = redis::pipe();
+            unlink(&mut pipe, &foreign);
+            // The next read tries again.
+            let _ = self.wire.run(pipe, by).await;
+        }
     }
 
     /// A second round trip: after an invalidation of a name that many keys share, and for misses among many keys.
@@ -511,6 +528,7 @@ impl<W: Wire> Protocol<W> {
         names: &[&StampName],
         tokens: &mut [Option<Token>],
         ttl: u64,
+        by: Deadline,
     ) -> Result<()> {
         let missing: Vec<usize> = (0..names.len()).filter(|i| tokens[*i].is_none()).collect();
         let mut pipe = redis::pipe();
@@ -520,9 +538,17 @@ impl<W: Wire> Protocol<W> {
             fresh.push(token);
             create(&mut pipe, names[*i], &token, ttl);
         }
-        let replies = self.wire.run(pipe).await?;
-        for ((i, fresh), reply) in missing.into_iter().zip(fresh).zip(replies) {
-            tokens[i] = Some(as_token(&reply).unwrap_or(fresh));
+        let replies = self.wire.run(pipe, by).await?;
+        let mut refusals = Vec::new();
+        for ((i, fresh), reply) in missing.into_iter().zip(fresh).zip(&replies) {
+            match reply {
+                Value::ServerError(_) => refusals.push((Some(names[i]), reply)),
+                _ => tokens[i] = Some(as_token(reply).unwrap_or(fresh)),
+            }
+        }
+        match refusals.is_empty() {
+            true => self.full.taken(),
+            false => self.not_created(&refusals, by).await,
         }
         Ok(())
     }
@@ -530,14 +556,17 @@ impl<W: Wire> Protocol<W> {
     /// Stores values, and lets their tokens and the server's mark live longer than they do.
     ///
     /// # Errors
-    /// Redis could not be reached.
+    /// Redis could not be reached, or has no room.
     pub(crate) async fn write(&self, writes: &[SharedWrite<'_>]) -> Result<()> {
+        if self.full.is_on() {
+            return Err(refused("OOM"));
+        }
         let mut pipe = redis::pipe();
         let mut longest = 0;
         let mut names: HashMap<&StampName, u64> = HashMap::new();
         for write in writes {
             let ttl = write.ttl.min(1 << 52);
-            pipe.cmd("SET").arg(write.key.as_str()).arg(&write.bytes[..]).arg("PX").arg(ttl).ignore();
+            pipe.cmd("SET").arg(write.key.as_str()).arg(&write.bytes[..]).arg("PX").arg(ttl);
             longest = longest.max(ttl);
             for name in write.names {
                 let longer = names.entry(name).or_default();
@@ -545,13 +574,22 @@ impl<W: Wire> Protocol<W> {
             }
         }
         let mut keep = |name: &str, ttl: u64| {
-            pipe.cmd("PEXPIRE").arg(name).arg(token_ttl(ttl)).arg("GT").ignore();
+            pipe.cmd("PEXPIRE").arg(name).arg(token_ttl(ttl)).arg("GT");
         };
         for (name, ttl) in names {
             keep(name.as_str(), ttl);
         }
         keep(&format!("{}~run", self.prefix()), longest);
-        self.wire.run(pipe).await.map(|_| ())
+        // Nobody waits for it, and it may be large.
+        let by = self.wire.deadline() + PATIENCE;
+        let answers = self.wire.run(pipe, by).await?;
+        let stored = answers.get(..writes.len()).ok_or_else(garbled)?;
+        match stored.iter().any(is_full) {
+            true => self.full.refused(),
+            false => self.full.taken(),
+        }
+        // That its user may not prolong tokens was said when it connected.
+        all_done(stored)
     }
 
     /// Takes a lock, or tells how to wait for it.
@@ -566,7 +604,17 @@ impl<W: Wire> Protocol<W> {
         let mut pipe = redis::pipe();
         pipe.cmd("SET").arg(&name).arg(&token[..]).arg("NX").arg("PX").arg(lease.max(1));
         pipe.cmd("PTTL").arg(&name);
-        match &self.wire.run(pipe).await?[..] {
+        match &self.wire.run(pipe, self.wire.deadline()).await?[..] {
+            [Value::ServerError(refusal), _] | [_, Value::ServerError(refusal)] => {
+                Err(refused(refusal.code()))
+            }
+            [Value::Nil, Value::Int(-1)] => {
+                // Something without an end, which no lock is: another's, and nobody would ever get it.
+                let mut pipe = redis::pipe();
+                unlink(&mut pipe, &[&name]);
+                self.wire.run(pipe, self.wire.deadline()).await?;
+                Ok(Lock::Held(Box::pin(std::future::ready(()))))
+            }
             [Value::Nil, Value::Int(left)] => {
                 let left = Duration::from_millis(u64::try_from(*left).unwrap_or(0));
                 Ok(Lock::Held(Box::pin(async move {
@@ -602,7 +650,7 @@ impl<W: Wire> Protocol<W> {
     pub(crate) async fn unlock(&self, key: &Key, token: Token) -> Result<()> {
         let mut pipe = redis::pipe();
         pipe.cmd("EVAL").arg(UNLOCK).arg(1).arg(lock_key(key)).arg(&token[..]).arg(self.lock_channel());
-        self.wire.run(pipe).await.map(|_| ())
+        all_done(&self.wire.run(pipe, self.wire.deadline()).await?)
     }
 }
 

@@ -1,0 +1,168 @@
+//! What a new connection is asked before anything it says is trusted, and what its user may not do.
+
+use std::future::Future;
+use std::time::Duration;
+
+use redis::{Pipeline, Value};
+use tokio::time::Instant;
+
+use super::wire::{is_foreign, is_full, refused};
+use crate::error::{Error, ErrorKind, Result};
+
+/// How long the mark of a server lives when nothing is stored in it, in milliseconds.
+const MARK_TTL: u64 = 10_000;
+
+/// What was found out about a server that can be used.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Checked {
+    /// Commands that its user may not run, and that pie can do without.
+    pub(super) missing: Vec<&'static str>,
+    /// What there is to say about its memory.
+    memory: Option<&'static str>,
+}
+
+/// What does not work without a command.
+fn lacks(command: &str) -> &'static str {
+    match command {
+        "PUBLISH" => {
+            "other processes are not told of writes: they serve what is in their memory up to its ttl"
+        }
+        "EVAL" => "a lock of a load is not given back, and ends with its lease",
+        "SCAN" => "`delete_by_pattern` ends everything in Redis instead of what matches",
+        "PEXPIRE" => "tokens are not prolonged, so that values may be lost before their ttl",
+        "INFO" => {
+            "a restart cannot be told from a lost connection: each new connection ends everything in Redis"
+        }
+        _ => "",
+    }
+}
+
+impl Checked {
+    /// Says in the log what was not so when the server was checked before.
+    pub(super) fn say(&self, server: &str, before: &Self) {
+        for command in self.missing.iter().filter(|command| !before.missing.contains(command)) {
+            let consequence = lacks(command);
+            tracing::warn!(
+                server,
+                command,
+                consequence,
+                "the Redis user may not run a command that pie uses"
+            );
+        }
+        if let Some(advice) = self.memory.filter(|_| self.memory != before.memory) {
+            tracing::warn!(server, "{advice}");
+        }
+    }
+}
+
+/// The text of an answer, of RESP2 or RESP3.
+fn text(answer: Option<&Value>) -> String {
+    match answer {
+        Some(Value::BulkString(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
+        Some(Value::VerbatimString { text, .. }) => text.clone(),
+        _ => String::new(),
+    }
+}
+
+fn field<'t>(info: &'t str, name: &str) -> Option<&'t str> {
+    info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+}
+
+/// Fails for the first refusal, except those that are excused.
+fn insist(answers: &[Value], excused: impl Fn(usize, &Value) -> bool) -> Result<()> {
+    for (at, answer) in answers.iter().enumerate() {
+        if let Value::ServerError(refusal) = answer
+            && !excused(at, answer)
+        {
+            return Err(refused(refusal.code()));
+        }
+    }
+    Ok(())
+}
+
+/// Asks a new connection which server it leads to, before anything it says is trusted.
+///
+/// A server that was restarted from a snapshot, or promoted from a replica, may hold tokens that were removed. It has
+/// another `run_id` than the one stored in it; then the token of the namespace goes, and with it every entry.
+///
+/// # Errors
+/// The connection failed, or the server does not let the token be removed.
+pub(crate) async fn trust<F, Fut>(prefix: &str, run: F) -> Result<()>
+where
+    F: Fn(Pipeline) -> Fut,
+    Fut: Future<Output = Result<Vec<Value>>>,
+{
+    if mistake!(NoRunCheck) {
+        return Ok(());
+    }
+    let mark = format!("{prefix}~run");
+    let mut ask = redis::pipe();
+    ask.cmd("INFO").arg("server").cmd("GET").arg(&mark);
+    let answers = run(ask).await?;
+    // A user that may not ask, and something of another's under the name of the mark: both tell nothing.
+    insist(&answers, |at, answer| at == 0 || is_foreign(answer))?;
+    let info = text(answers.first());
+    let id = field(&info, "run_id");
+    let stored = match answers.get(1) {
+        Some(Value::BulkString(bytes)) => Some(bytes.as_slice()),
+        _ => None,
+    };
+    if id.is_some() && id.map(str::as_bytes) == stored {
+        return Ok(());
+    }
+    let mut end = redis::pipe();
+    end.cmd("UNLINK").arg(format!("{prefix}~n"));
+    insist(&run(end).await?, |_, _| false)?;
+    // A trip of its own: the mark must not be there before the token is gone, whatever is lost on the way.
+    let Some(id) = id else { return Ok(()) };
+    let mut begin = redis::pipe();
+    begin.cmd("SET").arg(&mark).arg(id).arg("PX").arg(MARK_TTL);
+    // Without the mark the next connection ends everything once more.
+    insist(&run(begin).await?, |_, answer| is_full(answer))
+}
+
+/// Tries every command that pie uses, on names of no meaning, in one trip: whether the server takes them, and in time.
+///
+/// # Errors
+/// It does not, or it takes longer than a lookup may.
+pub(super) async fn probe<F, Fut>(prefix: &str, budget: Duration, run: F) -> Result<Checked>
+where
+    F: Fn(Pipeline) -> Fut,
+    Fut: Future<Output = Result<Vec<Value>>>,
+{
+    const OPTIONAL: [&str; 5] = ["INFO", "EVAL", "PUBLISH", "SCAN", "PEXPIRE"];
+    let name = format!("{prefix}~probe");
+    let mut pipe = redis::pipe();
+    pipe.cmd("INFO").arg("memory");
+    pipe.cmd("EVAL").arg("return 1").arg(1).arg(&name);
+    pipe.cmd("PUBLISH").arg(&name).arg("");
+    pipe.cmd("SCAN").arg(0).arg("MATCH").arg(&name).arg("COUNT").arg(1);
+    pipe.cmd("PEXPIRE").arg(&name).arg(1_000).arg("GT");
+    pipe.cmd("SET").arg(&name).arg("1").arg("NX").arg("GET").arg("PX").arg(1_000);
+    pipe.cmd("MGET").arg(&name).arg(&name);
+    pipe.cmd("GETRANGE").arg(&name).arg(0).arg(0);
+    pipe.cmd("UNLINK").arg(&name);
+    let begun = Instant::now();
+    let answers = run(pipe).await?;
+    if begun.elapsed() > budget {
+        return Err(Error::new(
+            ErrorKind::Layer,
+            "Redis answers, but later than the time budget of a lookup",
+        ));
+    }
+    insist(&answers, |at, answer| at < OPTIONAL.len() || is_full(answer) || is_foreign(answer))?;
+    let refused = |at: &usize| matches!(answers.get(*at), Some(Value::ServerError(_)));
+    let missing = (0..OPTIONAL.len()).filter(refused).map(|at| OPTIONAL[at]).collect();
+    let memory = text(answers.first());
+    let memory = match (field(&memory, "maxmemory"), field(&memory, "maxmemory_policy")) {
+        (Some("0"), _) => Some(
+            "Redis has no `maxmemory`: it grows until the machine has no more; set one, with `maxmemory-policy allkeys-lru`",
+        ),
+        (_, Some("noeviction")) => Some(
+            "Redis has `maxmemory-policy noeviction`: when it is full it takes no new values; set `allkeys-lru` or another \
+             policy that evicts, any is safe",
+        ),
+        _ => None,
+    };
+    Ok(Checked { missing, memory })
+}
