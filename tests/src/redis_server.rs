@@ -88,10 +88,41 @@ impl RedisServer {
     ///
     /// # Panics
     /// The server does not start any more.
-    #[allow(clippy::expect_used, reason = "it fails a test")]
     pub fn restart_from_snapshot(&mut self) {
+        self.restart_with(&[]);
+    }
+
+    /// Ends the server at once, and starts another on the same port with nothing in it, with these arguments.
+    ///
+    /// # Panics
+    /// The server does not start any more.
+    #[allow(clippy::expect_used, reason = "it fails a test")]
+    pub fn restart(&mut self, arguments: &[&str]) {
         self.kill();
-        self.child = Self::spawn(self.port, self.folder.path(), &[]).expect("it started before");
+        // The snapshot that a server saves when it is told to end, if there is one, goes.
+        let _ = std::fs::remove_file(self.folder.path().join("dump.rdb"));
+        self.child = Self::spawn(self.port, self.folder.path(), arguments).expect("it started before");
+    }
+
+    /// Ends the server at once, and starts another on the same port from the snapshot, with these arguments.
+    ///
+    /// # Panics
+    /// The server does not start any more.
+    #[allow(clippy::expect_used, reason = "it fails a test")]
+    pub fn restart_with(&mut self, arguments: &[&str]) {
+        self.kill();
+        self.child = Self::spawn(self.port, self.folder.path(), arguments).expect("it started before");
+    }
+
+    /// Stops the process where it is, as a machine that swaps or a debugger does; or lets it go on.
+    ///
+    /// # Panics
+    /// There is no `kill`.
+    #[allow(clippy::expect_used, reason = "it fails a test")]
+    pub fn freeze(&self, frozen: bool) {
+        let signal = if frozen { "-STOP" } else { "-CONT" };
+        let id = self.child.id().to_string();
+        Command::new("kill").args([signal, &id]).status().expect("there is a `kill`");
     }
 
     /// The port.

@@ -15,7 +15,7 @@ use crate::human;
 ///
 /// `Debug` shows neither the user name nor the password. Read by serde with the names of its methods: `addr`, `username`,
 /// `password`, `db`, `pool_size`, the durations `budget`, `connect_timeout` and `heartbeat`, such as `"100ms"`, the sizes
-/// `max_value_size` and `compress_from`, such as `"1KiB"`, and the list `secrets`.
+/// `max_value_size` and `compress_from`, such as `"1KiB"`, and the list `authenticate_with`.
 ///
 /// # Examples
 ///
@@ -48,7 +48,7 @@ pub struct RedisConfig {
     #[serde(deserialize_with = "human::optional_memory_size")]
     pub(super) compress_from: Option<usize>,
     #[serde(deserialize_with = "human::secrets")]
-    pub(super) secrets: Vec<String>,
+    pub(super) authenticate_with: Vec<String>,
 }
 
 impl Default for RedisConfig {
@@ -73,7 +73,7 @@ impl RedisConfig {
             heartbeat: Duration::from_secs(1),
             max_value_size: 8 << 20,
             compress_from: None,
-            secrets: Vec::new(),
+            authenticate_with: Vec::new(),
         }
     }
 
@@ -157,12 +157,12 @@ impl RedisConfig {
     /// # Examples
     ///
     /// ```
-    /// let config = pie::RedisConfig::new("redis.shared:6379").secrets(["32 random bytes, of november", "32 random bytes, of october"]);
+    /// let config = pie::RedisConfig::new("redis.shared:6379").authenticate_with(["32 random bytes, of november", "32 random bytes, of october"]);
     /// assert!(!format!("{config:?}").contains("november"));
     /// ```
     #[must_use]
-    pub fn secrets(mut self, secrets: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.secrets = secrets.into_iter().map(Into::into).collect();
+    pub fn authenticate_with(mut self, secrets: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.authenticate_with = secrets.into_iter().map(Into::into).collect();
         self
     }
 
@@ -246,7 +246,7 @@ impl RedisConfig {
         if self.compress_from.is_some() && !cfg!(feature = "compression") {
             return invalid("`compress_from` needs the feature `compression` of pie-orm: switch it on");
         }
-        if self.secrets.iter().any(|secret| secret.len() < 16) {
+        if self.authenticate_with.iter().any(|secret| secret.len() < 16) {
             return invalid("a secret of fewer than 16 bytes is soon guessed: write 32 random ones or more");
         }
         self.info().map(|_| self)
@@ -269,7 +269,7 @@ impl fmt::Debug for RedisConfig {
             .field("heartbeat", &self.heartbeat)
             .field("max_value_size", &self.max_value_size)
             .field("compress_from", &self.compress_from)
-            .field("secrets", &self.secrets.len())
+            .field("authenticated", &!self.authenticate_with.is_empty())
             .finish_non_exhaustive()
     }
 }

@@ -25,6 +25,7 @@ pub(super) struct Values {
     /// The longest stored form, in bytes.
     longest: usize,
     /// The length from which an envelope is compressed, in bytes.
+    #[cfg_attr(not(feature = "compression"), allow(dead_code, reason = "refused without the feature"))]
     compress_from: Option<usize>,
     /// Each key that a value may be authenticated with; new ones are with the first.
     secrets: Vec<[u8; 32]>,
@@ -32,7 +33,7 @@ pub(super) struct Values {
 
 impl Values {
     pub(super) fn new(config: &RedisConfig) -> Self {
-        let secrets = config.secrets.iter();
+        let secrets = config.authenticate_with.iter();
         let key =
             |secret: &String| blake3::derive_key("pie-orm values in redis, version 1", secret.as_bytes());
         Self {
@@ -138,7 +139,7 @@ mod tests {
     fn a_value_comes_back_in_every_form() {
         let envelope = Bytes::from(vec![7; 10_000]);
         let plain = values(|config| config);
-        let signed = values(|config| config.secrets(["one"]));
+        let signed = values(|config| config.authenticate_with(["one"]));
         for values in [&plain, &signed] {
             let stored = values.seal(&key("a"), &envelope).expect("fits");
             assert_eq!(values.unseal(&key("a"), stored), envelope);
@@ -169,12 +170,15 @@ mod tests {
     #[test]
     fn only_who_knows_the_secret_is_believed_and_only_under_that_key() {
         let envelope = Bytes::from_static(b"a value of some length");
-        let one = values(|config| config.secrets(["one"]));
+        let one = values(|config| config.authenticate_with(["one"]));
         let stored = one.seal(&key("a"), &envelope).expect("fits");
         assert_eq!(one.unseal(&key("b"), stored.clone()), NOTHING, "another key's");
-        assert_eq!(values(|config| config.secrets(["two"])).unseal(&key("a"), stored.clone()), NOTHING);
+        assert_eq!(
+            values(|config| config.authenticate_with(["two"])).unseal(&key("a"), stored.clone()),
+            NOTHING
+        );
         assert_eq!(one.unseal(&key("a"), envelope.clone()), NOTHING, "not authenticated");
-        let both = values(|config| config.secrets(["two", "one"]));
+        let both = values(|config| config.authenticate_with(["two", "one"]));
         assert_eq!(both.unseal(&key("a"), stored.clone()), envelope, "while a secret is being replaced");
         for at in 0..stored.len() {
             let mut flipped = stored.to_vec();
@@ -190,7 +194,7 @@ mod tests {
             let plain = values(|config| config);
             let out = plain.unseal(&key("a"), Bytes::from(bytes.clone()));
             prop_assert!(out.len() <= plain.longest().max(bytes.len()));
-            prop_assert_eq!(values(|config| config.secrets(["x"])).unseal(&key("a"), Bytes::from(bytes)), NOTHING);
+            prop_assert_eq!(values(|config| config.authenticate_with(["x"])).unseal(&key("a"), Bytes::from(bytes)), NOTHING);
         }
     }
 }
