@@ -155,8 +155,9 @@ where
     let missing = (0..OPTIONAL.len()).filter(refused).map(|at| OPTIONAL[at]).collect();
     let memory = text(answers.first());
     let memory = match (field(&memory, "maxmemory"), field(&memory, "maxmemory_policy")) {
-        (Some("0"), _) => Some(
-            "Redis has no `maxmemory`: it grows until the machine has no more; set one, with `maxmemory-policy allkeys-lru`",
+        (Some("0"), Some("noeviction")) => Some(
+            "Redis has no `maxmemory` and `maxmemory-policy noeviction`: it grows until the machine has no more; set a limit, \
+             and `allkeys-lru` or another policy that evicts, any is safe",
         ),
         (_, Some("noeviction")) => Some(
             "Redis has `maxmemory-policy noeviction`: when it is full it takes no new values; set `allkeys-lru` or another \

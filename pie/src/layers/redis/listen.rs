@@ -11,8 +11,6 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::address::Address;
 use super::protocol::Protocol;
 use super::server::Server;
-use super::wire::failed;
-use crate::error::Result;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -31,12 +29,23 @@ impl Listener {
     /// Subscribes, listens, and does so again whenever the connection is lost, until closed or nobody holds the layer.
     pub(super) async fn run(mut self, protocol: Weak<Protocol<Arc<Server>>>) {
         let mut pause = FIRST_PAUSE;
+        // Whether it was said that the user may not subscribe. That the server is gone is said by those who ask it.
+        let mut said = false;
         loop {
             let Some(alive) = protocol.upgrade() else { return };
             if *self.closed.borrow() || alive.inbox().is_none_or(|inbox| !inbox.is_open()) {
                 return;
             }
             let subscribed = tokio::time::timeout(self.connect_timeout, self.subscribe(&alive)).await;
+            if let Ok(Err(Some(code))) = &subscribed
+                && code == "NOPERM"
+                && !std::mem::replace(&mut said, true)
+            {
+                tracing::warn!(
+                    "the Redis user may not SUBSCRIBE: what other processes write is seen here when the ttl of a value in \
+                     memory is over"
+                );
+            }
             if let Ok(Ok((sink, stream))) = subscribed {
                 // Only now, that it is confirmed: what was missed before counts as everything.
                 alive.subscribed();
@@ -60,11 +69,16 @@ impl Listener {
         }
     }
 
-    async fn subscribe(&self, protocol: &Protocol<Arc<Server>>) -> Result<(PubSubSink, PubSubStream)> {
-        let client = self.address.client().await?;
-        let mut connection = client.get_async_pubsub().await.map_err(|error| failed(&error))?;
+    /// Subscribes; fails with the code of Redis' refusal, if it was one.
+    async fn subscribe(
+        &self,
+        protocol: &Protocol<Arc<Server>>,
+    ) -> Result<(PubSubSink, PubSubStream), Option<String>> {
+        let code = |error: redis::RedisError| error.code().map(str::to_owned);
+        let client = self.address.client().await.map_err(|_| None)?;
+        let mut connection = client.get_async_pubsub().await.map_err(code)?;
         for channel in [protocol.channel(), protocol.lock_channel(), protocol.own_channel()] {
-            connection.subscribe(channel).await.map_err(|error| failed(&error))?;
+            connection.subscribe(channel).await.map_err(code)?;
         }
         Ok(connection.split())
     }
