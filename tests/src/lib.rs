@@ -3,6 +3,7 @@
 
 pub mod databases;
 pub mod gated;
+pub mod history;
 pub mod log;
 pub mod proxy;
 pub mod redis_server;

@@ -1,6 +1,6 @@
 //! One process of the history test: reads and writes rows at random, and notes what it saw and when.
 //!
-//! `worker <redis port> <database file> <key prefix> <number of this worker> <workers> <keys> <operations> <output file>`
+//! `worker <how to reach Redis> <database file> <key prefix> <number of this worker> <workers> <keys> <operations> <output file>`
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "part of a test")]
 
 use std::fmt::Write as _;
@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use pie::database::{DatabaseOptions, Sqlite};
 use pie::prelude::*;
-use pie::{CacheConfig, Memory, RedisConfig, Source};
+use pie::{CacheConfig, Memory, Source};
 use pie_tests::gated::{Gate, Gated};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
@@ -45,8 +45,8 @@ impl Draw {
 async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let number = |at: usize| arguments[at].parse::<u64>().expect("a number");
-    let (port, me, workers, keys, operations) = (number(0), number(3), number(4), number(5), number(6));
-    let redis = RedisConfig::new(format!("127.0.0.1:{port}"))
+    let (me, workers, keys, operations) = (number(3), number(4), number(5), number(6));
+    let redis = pie_tests::history::config(&arguments[0])
         .budget(Duration::from_secs(1))
         .heartbeat(Duration::from_millis(100));
     let config = CacheConfig { key_prefix: arguments[2].clone(), ..CacheConfig::default() };

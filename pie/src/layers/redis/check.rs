@@ -121,6 +121,30 @@ where
     insist(&run(begin).await?, |_, answer| is_full(answer))
 }
 
+/// Asks whether the server is a master.
+///
+/// # Errors
+/// It is not, or the connection failed.
+pub(super) async fn is_master<F, Fut>(run: F) -> Result<()>
+where
+    F: Fn(Pipeline) -> Fut,
+    Fut: Future<Output = Result<Vec<Value>>>,
+{
+    let mut ask = redis::pipe();
+    ask.cmd("ROLE");
+    let answers = run(ask).await?;
+    let role = match answers.first() {
+        Some(Value::Array(parts)) => text(parts.first()),
+        // Who may not ask learns it from the first write that is refused.
+        Some(Value::ServerError(_)) => return Ok(()),
+        _ => String::new(),
+    };
+    match role.as_str() {
+        "master" => Ok(()),
+        _ => Err(refused("READONLY")),
+    }
+}
+
 /// Tries every command that pie uses, on names of no meaning, in one trip: whether the server takes them, and in time.
 ///
 /// # Errors

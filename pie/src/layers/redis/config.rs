@@ -1,21 +1,29 @@
 //! How to reach Redis.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
+use redis::{Client, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo};
 use serde::Deserialize;
 
-use super::address::Address;
+use super::address::{Address, Dialer, Sentinels};
 use super::server::Limits;
 use crate::error::{Error, ErrorKind, Result};
 use crate::human;
 
-/// How to reach a Redis server, and how long to wait for it.
+/// How to reach Redis, and how long to wait for it: one server, a Unix socket, or the master that sentinels know.
+///
+/// | shape | written as |
+/// |---|---|
+/// | one server | `RedisConfig::new("host:6379")`, or a URL `redis://user:password@host:6379/0` |
+/// | TLS | `rediss://host:6379`, or `.tls(true)`; `.tls_ca(..)` and `.tls_client(..)` for certificates of your own |
+/// | a Unix socket | `unix:///run/redis.sock?db=0` |
+/// | Sentinel | [`RedisConfig::sentinel`] |
 ///
 /// `Debug` shows neither the user name nor the password. Read by serde with the names of its methods: `addr`, `username`,
 /// `password`, `db`, `pool_size`, the durations `budget`, `connect_timeout` and `heartbeat`, such as `"100ms"`, the sizes
-/// `max_value_size` and `compress_from`, such as `"1KiB"`, and the list `authenticate_with`.
+/// `max_value_size` and `compress_from`, such as `"1KiB"`, and the lists `authenticate_with` and `sentinels`.
 ///
 /// # Examples
 ///
@@ -31,6 +39,22 @@ use crate::human;
 pub struct RedisConfig {
     #[serde(deserialize_with = "human::secret")]
     addr: String,
+    /// What the sentinels call the master; where it is, is asked of them.
+    master: Option<String>,
+    /// `host:port` of each.
+    sentinels: Vec<String>,
+    #[serde(deserialize_with = "human::optional_secret")]
+    sentinel_username: Option<String>,
+    #[serde(deserialize_with = "human::optional_secret")]
+    sentinel_password: Option<String>,
+    tls: bool,
+    #[serde(deserialize_with = "human::optional_secret")]
+    tls_ca: Option<String>,
+    #[serde(deserialize_with = "human::optional_secret")]
+    tls_cert: Option<String>,
+    #[serde(deserialize_with = "human::optional_secret")]
+    tls_key: Option<String>,
+    resp3: bool,
     #[serde(deserialize_with = "human::optional_secret")]
     username: Option<String>,
     #[serde(deserialize_with = "human::optional_secret")]
@@ -64,6 +88,15 @@ impl RedisConfig {
     pub fn new(addr: impl Into<String>) -> Self {
         Self {
             addr: addr.into(),
+            master: None,
+            sentinels: Vec::new(),
+            sentinel_username: None,
+            sentinel_password: None,
+            tls: false,
+            tls_ca: None,
+            tls_cert: None,
+            tls_key: None,
+            resp3: false,
             username: None,
             password: None,
             db: 0,
@@ -75,6 +108,78 @@ impl RedisConfig {
             compress_from: None,
             authenticate_with: Vec::new(),
         }
+    }
+
+    /// The master of this name, found by asking sentinels at these addresses (`host:port`), and found anew after a failover. User,
+    /// password, database and TLS are those of the servers; sentinels have a user and a password of their own.
+    ///
+    /// A replica that becomes the master may not know of the last writes of the one before it. That it is another server is seen
+    /// by its `run_id`, and everything in it ends before anything is read from it; see the
+    /// [operations guide](https://github.com/pie-orm/pie/blob/main/docs/operations.md#failover).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use pie::RedisConfig;
+    ///
+    /// let config = RedisConfig::sentinel("mymaster", ["10.0.0.1:26379", "10.0.0.2:26379", "10.0.0.3:26379"])
+    ///     .password("of the servers")
+    ///     .sentinel_password("of the sentinels");
+    /// # let _ = config;
+    /// ```
+    #[must_use]
+    pub fn sentinel(
+        master: impl Into<String>,
+        sentinels: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        Self {
+            master: Some(master.into()),
+            sentinels: sentinels.into_iter().map(Into::into).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// The user name for the sentinels.
+    #[must_use]
+    pub fn sentinel_username(mut self, username: impl Into<String>) -> Self {
+        self.sentinel_username = Some(username.into());
+        self
+    }
+
+    /// The password for the sentinels.
+    #[must_use]
+    pub fn sentinel_password(mut self, password: impl Into<String>) -> Self {
+        self.sentinel_password = Some(password.into()).filter(|password| !password.is_empty());
+        self
+    }
+
+    /// Whether connections to `host:port` addresses use TLS (feature `redis-tls`); a URL says it by `rediss`.
+    #[must_use]
+    pub fn tls(mut self, tls: bool) -> Self {
+        self.tls = tls;
+        self
+    }
+
+    /// The certificates that servers are checked by, instead of the system's: PEM, or the path of a PEM file.
+    #[must_use]
+    pub fn tls_ca(mut self, ca: impl Into<String>) -> Self {
+        self.tls_ca = Some(ca.into());
+        self
+    }
+
+    /// The certificate and the key that this program shows: PEM, or the paths of PEM files.
+    #[must_use]
+    pub fn tls_client(mut self, cert: impl Into<String>, key: impl Into<String>) -> Self {
+        self.tls_cert = Some(cert.into());
+        self.tls_key = Some(key.into());
+        self
+    }
+
+    /// Whether to speak RESP3; RESP2 by default, or what the URL says by `?protocol=resp3`. There is no difference for pie.
+    #[must_use]
+    pub fn resp3(mut self, resp3: bool) -> Self {
+        self.resp3 = resp3;
+        self
     }
 
     /// The user name of an ACL user; needs a password.
@@ -170,37 +275,77 @@ impl RedisConfig {
         Limits { connections: self.pool_size, budget: self.budget, connect_timeout: self.connect_timeout }
     }
 
+    /// Where to connect to.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidConfig`] for settings that cannot work.
     pub(super) fn address(&self) -> Result<Address> {
-        Ok(Address::Fixed(self.client()?))
+        let (addr, settings) = self.info()?;
+        let dialer = Dialer {
+            settings,
+            tls: self.tls || matches!(addr, ConnectionAddr::TcpTls { .. }),
+            #[cfg(feature = "redis-tls")]
+            certificates: self.certificates()?,
+        };
+        let Some(master) = &self.master else { return Ok(Address::Fixed(dialer.to(addr)?)) };
+        let mut settings = RedisConnectionInfo::default();
+        if let Some(username) = &self.sentinel_username {
+            settings = settings.set_username(username);
+        }
+        if let Some(password) = &self.sentinel_password {
+            settings = settings.set_password(password);
+        }
+        let ask = Dialer { settings, ..dialer.clone() };
+        let clients: Result<Vec<Client>> = self
+            .sentinels
+            .iter()
+            .map(|sentinel| {
+                let (host, port) = host_and_port(sentinel, 26_379)?;
+                ask.at(&host, port)
+            })
+            .collect();
+        Ok(Address::Master(Arc::new(Sentinels::new(clients?, master.clone(), dialer))))
     }
 
-    fn info(&self) -> Result<ConnectionInfo> {
-        let invalid = |what: &str| Error::new(ErrorKind::InvalidConfig, what.to_owned());
-        let info = if self.addr.contains("://") {
-            // The reason is left out: it may quote the URL with its password.
-            self.addr.as_str().into_connection_info().map_err(|_| {
-                invalid(
-                    "the Redis URL cannot be used: write `redis://[user:password@]host[:port][/db]`, \
-                     with `rediss` for TLS (feature `redis-tls`)",
-                )
-            })?
-        } else {
-            let (host, port) = self.addr.rsplit_once(':').unwrap_or((&self.addr, "6379"));
-            let port = port.parse().map_err(|_| {
-                invalid("the Redis address cannot be used: write `host:port`, or a URL such as `redis://host:6379`")
-            })?;
-            if host.is_empty() {
-                return Err(invalid("the Redis address has no host: write `host:port`"));
+    #[cfg(feature = "redis-tls")]
+    fn certificates(&self) -> Result<Option<redis::TlsCertificates>> {
+        let read = |what: &Option<String>| what.as_deref().map(pem).transpose();
+        let (root_cert, cert, key) = (read(&self.tls_ca)?, read(&self.tls_cert)?, read(&self.tls_key)?);
+        let client_tls = match (cert, key) {
+            (Some(client_cert), Some(client_key)) => Some(redis::ClientTlsConfig { client_cert, client_key }),
+            (None, None) => None,
+            _ => {
+                return Err(invalid(
+                    "a certificate for Redis without its key, or a key without its certificate: give both",
+                ));
             }
-            ConnectionAddr::Tcp(host.to_owned(), port)
-                .into_connection_info()
-                .map_err(|_| invalid("the Redis address cannot be used: write `host:port`"))?
         };
-        if !info.addr().is_supported() {
-            return Err(invalid("the Redis URL asks for TLS: switch the feature `redis-tls` on"));
+        Ok((root_cert.is_some() || client_tls.is_some())
+            .then_some(redis::TlsCertificates { client_tls, root_cert }))
+    }
+
+    /// The address, and what is said to whoever is there.
+    fn info(&self) -> Result<(ConnectionAddr, RedisConnectionInfo)> {
+        let (addr, mut settings) = if self.addr.contains("://") {
+            // The reason is left out: it may quote the URL with its password.
+            let info = self.addr.as_str().into_connection_info().map_err(|_| {
+                invalid(
+                    "the Redis URL cannot be used: write `redis://[user:password@]host[:port][/db]`, with `rediss` for TLS (feature \
+                     `redis-tls`), or `unix:///path?db=0` for a socket",
+                )
+            })?;
+            (info.addr().clone(), info.redis_settings().clone())
+        } else {
+            let (host, port) = host_and_port(&self.addr, 6_379)?;
+            let addr = match self.tls {
+                false => ConnectionAddr::Tcp(host, port),
+                true => ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None },
+            };
+            (addr, RedisConnectionInfo::default())
+        };
+        if !addr.is_supported() {
+            return Err(invalid("the Redis address asks for TLS: switch the feature `redis-tls` on"));
         }
-        let given = info.redis_settings().clone();
-        let mut settings: RedisConnectionInfo = given;
         if let Some(username) = &self.username {
             settings = settings.set_username(username);
         }
@@ -210,25 +355,14 @@ impl RedisConfig {
         if self.db != 0 {
             settings = settings.set_db(self.db);
         }
-        Ok(info.set_redis_settings(settings))
-    }
-
-    pub(super) fn client(&self) -> Result<Client> {
-        #[cfg(feature = "redis-tls")]
-        {
-            // Another part of the program may have chosen its provider already; then that one is used.
-            let _ = rustls::crypto::ring::default_provider().install_default();
+        if self.resp3 {
+            settings = settings.set_protocol(redis::ProtocolVersion::RESP3);
         }
-        Client::open(self.info()?).map_err(|_| {
-            Error::new(
-                ErrorKind::InvalidConfig,
-                "the Redis settings cannot be used: check address and database",
-            )
-        })
+        Ok((addr, settings))
     }
 
     fn checked(self) -> Result<Self> {
-        let invalid = |what: &'static str| Err(Error::new(ErrorKind::InvalidConfig, what));
+        let invalid = |what: &'static str| Err(invalid(what));
         if self.db < 0 {
             return invalid("a Redis database below 0: write its number, 0 for the first");
         }
@@ -249,8 +383,66 @@ impl RedisConfig {
         if self.authenticate_with.iter().any(|secret| secret.len() < 16) {
             return invalid("a secret of fewer than 16 bytes is soon guessed: write 32 random ones or more");
         }
-        self.info().map(|_| self)
+        if self.master.is_some() && self.sentinels.is_empty() {
+            return invalid(
+                "a Redis master by its name without `sentinels`: write their addresses, as `host:port`",
+            );
+        }
+        if self.master.is_none() && !self.sentinels.is_empty() {
+            return invalid("Redis sentinels without the name of the `master` that they watch: write it");
+        }
+        let certificates = self.tls_ca.is_some() || self.tls_cert.is_some() || self.tls_key.is_some();
+        if certificates && !cfg!(feature = "redis-tls") {
+            return invalid("certificates for Redis: switch the feature `redis-tls` on");
+        }
+        if certificates
+            && !self.tls
+            && !self.addr.starts_with("rediss:")
+            && !self.addr.starts_with("valkeys:")
+        {
+            return invalid(
+                "certificates for a Redis without TLS: write `tls = true`, or `rediss://` in the URL",
+            );
+        }
+        self.address().map(|_| self)
     }
+}
+
+fn invalid(what: &str) -> Error {
+    Error::new(ErrorKind::InvalidConfig, what.to_owned())
+}
+
+/// The parts of `host:port`, `host`, `[v6]:port`.
+fn host_and_port(address: &str, port: u16) -> Result<(String, u16)> {
+    let (host, port) = match address.rsplit_once(':') {
+        // An address of IPv6 without a port.
+        Some((host, _)) if host.contains(':') && !host.starts_with('[') => (address, Ok(port)),
+        Some((host, port)) => (host, port.parse()),
+        None => (address, Ok(port)),
+    };
+    let port = port.map_err(|_| {
+        invalid("the Redis address cannot be used: write `host:port`, or a URL such as `redis://host:6379`")
+    })?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    if host.is_empty() {
+        return Err(invalid("the Redis address has no host: write `host:port`"));
+    }
+    Ok((host.to_owned(), port))
+}
+
+/// PEM, given as it is or as the path of a file.
+#[cfg(feature = "redis-tls")]
+fn pem(text: &str) -> Result<Vec<u8>> {
+    if text.trim_start().starts_with("-----BEGIN") {
+        return Ok(text.as_bytes().to_vec());
+    }
+    std::fs::read(text).map_err(|error| {
+        // The path is no secret, unless it is a key with another beginning.
+        invalid(&format!(
+            "a certificate or key for Redis is neither PEM nor a file that can be read: {}",
+            error.kind()
+        ))
+    })
 }
 
 impl fmt::Debug for RedisConfig {
@@ -262,6 +454,10 @@ impl fmt::Debug for RedisConfig {
         };
         f.debug_struct("RedisConfig")
             .field("addr", &addr)
+            .field("master", &self.master)
+            .field("sentinels", &self.sentinels)
+            .field("tls", &self.tls)
+            .field("resp3", &self.resp3)
             .field("db", &self.db)
             .field("pool_size", &self.pool_size)
             .field("budget", &self.budget)
@@ -307,12 +503,21 @@ mod tests {
 
     #[test]
     fn urls_and_addresses_are_understood() {
-        let info = RedisConfig::new("redis://ann:secret@host:7000/3").info().expect("valid");
-        assert_eq!(info.redis_settings().db(), 3);
-        assert_eq!(info.redis_settings().username(), Some("ann"));
-        let info = RedisConfig::new("host:7000").password("secret").db(2).info().expect("valid");
-        assert_eq!((info.redis_settings().db(), info.redis_settings().password()), (2, Some("secret")));
-        assert!(RedisConfig::new("host").info().is_ok());
+        let (_, settings) = RedisConfig::new("redis://ann:secret@host:7000/3").info().expect("valid");
+        assert_eq!((settings.db(), settings.username()), (3, Some("ann")));
+        let (_, settings) = RedisConfig::new("host:7000").password("secret").db(2).info().expect("valid");
+        assert_eq!((settings.db(), settings.password()), (2, Some("secret")));
+        for (address, wanted) in [
+            ("host", ("host", 6379)),
+            ("10.0.0.1:7000", ("10.0.0.1", 7000)),
+            ("[::1]:7000", ("::1", 7000)),
+            ("fe80::1", ("fe80::1", 6379)),
+        ] {
+            let (addr, _) = RedisConfig::new(address).info().expect("valid");
+            assert_eq!(addr, ConnectionAddr::Tcp(wanted.0.to_owned(), wanted.1), "{address}");
+        }
+        let (addr, settings) = RedisConfig::new("unix:///run/redis.sock?db=2").info().expect("valid");
+        assert_eq!((addr.to_string().as_str(), settings.db()), ("/run/redis.sock", 2));
     }
 
     #[test]
@@ -324,6 +529,13 @@ mod tests {
             RedisConfig::new("host").pool_size(0),
             RedisConfig::new("host").budget(Duration::ZERO),
             RedisConfig::new("host").heartbeat(Duration::ZERO),
+            RedisConfig::new("host").max_value_size(0),
+            RedisConfig::new("host").authenticate_with(["a short secret"]),
+            RedisConfig::new("host").tls_ca("-----BEGIN secret-----"),
+            RedisConfig::new("host").tls(true).tls_client("-----BEGIN secret-----", "no such file, secret"),
+            RedisConfig::sentinel("mymaster", [""; 0]).password("secret"),
+            RedisConfig::sentinel("mymaster", ["host:port"]).sentinel_password("secret"),
+            RedisConfig { sentinels: vec!["host".into()], ..RedisConfig::default() },
         ] {
             let error = config.into_redis_config().expect_err("refused");
             assert_eq!(error.kind(), ErrorKind::InvalidConfig);

@@ -175,7 +175,15 @@ impl<W: Wire> Protocol<W> {
     pub(super) async fn beat(&self, number: u64) -> Result<()> {
         let mut pipe = redis::pipe();
         pipe.cmd("PUBLISH").arg(self.own_channel()).arg(number);
-        self.wire.run(pipe, self.wire.deadline()).await.map(|_| ())
+        // A server that is a replica now still answers reads, with what it will soon lose.
+        pipe.cmd("ROLE");
+        let answers = self.wire.run(pipe, self.wire.deadline()).await?;
+        if let Some(Value::Array(role)) = answers.get(1)
+            && matches!(role.first(), Some(Value::BulkString(role)) if role == b"slave")
+        {
+            self.wire.distrust(&refused("READONLY"));
+        }
+        Ok(())
     }
 
     pub(crate) fn unsent(&self) -> u64 {

@@ -281,6 +281,9 @@ impl Server {
                     let mut connection = connection.clone();
                     async move { query(&mut connection, &pipe).await }
                 };
+                if address.insists_on_master() {
+                    check::is_master(run).await?;
+                }
                 check::trust(prefix, run).await?;
                 checked = check::probe(prefix, limits.budget, run).await?;
                 connections.push(connection);
