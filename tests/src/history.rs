@@ -25,6 +25,7 @@ pub fn config(shape: &str) -> pie::RedisConfig {
         |ports: &str| -> Vec<String> { ports.split(',').map(|port| format!("127.0.0.1:{port}")).collect() };
     match shape.split(':').collect::<Vec<_>>()[..] {
         ["sentinel", master, ports] => pie::RedisConfig::sentinel(master, addresses(ports)),
+        ["cluster", ports] => pie::RedisConfig::cluster(addresses(ports)),
         _ => pie::RedisConfig::new(shape),
     }
 }

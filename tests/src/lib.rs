@@ -1,6 +1,7 @@
 //! What the integration tests share: real servers, a proxy that counts round trips, and a log of the statements that
 //! reached SQLite.
 
+pub mod cluster;
 pub mod databases;
 pub mod gated;
 pub mod history;

@@ -210,12 +210,15 @@ struct Trio {
 impl Trio {
     async fn start() -> Option<Self> {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut servers = vec![RedisServer::start()?];
+        let mut servers = vec![RedisServer::start_on(free_port()?, &["--repl-diskless-sync-delay", "0"])?];
         let master = servers[0].port().to_string();
         answers(&format!("redis://127.0.0.1:{master}")).await;
         for _ in 0..2 {
             let port = free_port()?;
-            servers.push(RedisServer::start_on(port, &["--replicaof", "127.0.0.1", &master])?);
+            servers.push(RedisServer::start_on(
+                port,
+                &["--replicaof", "127.0.0.1", &master, "--repl-diskless-sync-delay", "0"],
+            )?);
         }
         let (mut sentinels, mut ports) = (Vec::new(), Vec::new());
         for i in 0..3 {

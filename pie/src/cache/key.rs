@@ -112,6 +112,14 @@ impl Key {
         &self.physical[self.logical_at..self.logical_end]
     }
 
+    /// Everything before the logical key, the logical key, everything after it.
+    #[cfg(feature = "redis")]
+    pub(crate) fn parts(&self) -> (&str, &str, &str) {
+        let (prefix, rest) = self.physical.split_at(self.logical_at);
+        let (logical, suffix) = rest.split_at(self.logical_end - self.logical_at);
+        (prefix, logical, suffix)
+    }
+
     /// The form for a look-up in memory.
     #[must_use]
     pub fn lookup(&self) -> Lookup<'_> {

@@ -6,13 +6,16 @@
 
 mod address;
 mod check;
+mod cluster;
 mod config;
 mod full;
+mod layout;
 mod listen;
 mod message;
 mod pending;
 pub(crate) mod protocol;
 mod server;
+mod servers;
 mod values;
 pub(crate) mod wire;
 
@@ -36,7 +39,7 @@ pub(crate) use check::trust;
 pub use config::{IntoRedisConfig, RedisConfig};
 use listen::Listener;
 use protocol::Protocol;
-use server::Server;
+use servers::Servers;
 use values::Values;
 use wire::Wire;
 
@@ -45,7 +48,7 @@ use wire::Wire;
 /// Usually made by `Engine::builder().redis(url)`; make one by hand to put it at another place of the chain. A layer belongs
 /// to one engine.
 pub struct RedisLayer {
-    protocol: Arc<Protocol<Arc<Server>>>,
+    protocol: Arc<Protocol<Servers>>,
     config: RedisConfig,
     values: Values,
     closed: watch::Sender<bool>,
@@ -58,14 +61,17 @@ impl RedisLayer {
     /// [`ErrorKind::InvalidConfig`] for a URL that cannot be understood, a pool of size 0 or a budget of 0.
     pub fn new(config: impl IntoRedisConfig) -> Result<Self> {
         let config = config.into_redis_config()?;
-        let server = Server::new(config.address()?, config.limits());
+        let servers = config.servers()?;
         let values = Values::new(&config);
-        Ok(Self {
-            protocol: Arc::new(Protocol::new(server, values.longest())),
-            config,
-            values,
-            closed: watch::Sender::new(false),
-        })
+        let protocol = Arc::new(Protocol::new(servers, values.longest()));
+        let weak = Arc::downgrade(&protocol);
+        protocol.wire.on_newcomer(Arc::new(move || {
+            if let Some(protocol) = weak.upgrade() {
+                protocol.pending.remember(&[StampName::new(protocol.prefix(), "n")]);
+                send_later(&protocol);
+            }
+        }));
+        Ok(Self { protocol, config, values, closed: watch::Sender::new(false) })
     }
 }
 
@@ -94,8 +100,8 @@ impl CacheLayer for RedisLayer {
 
     fn delete<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<()>> {
         let mut pipe = redis::pipe();
-        pipe.cmd("UNLINK").arg(key.as_str());
         let wire = &self.protocol.wire;
+        pipe.cmd("UNLINK").arg(&*wire.layout().key(key));
         Box::pin(async move { wire.run(pipe, wire.deadline()).await.map(|_| ()) })
     }
 
@@ -155,7 +161,7 @@ impl SharedLayer for RedisLayer {
             }
             let sent = self.protocol.invalidate(names).await;
             if sent.is_err() {
-                self.send_later();
+                send_later(&self.protocol);
             }
             sent
         })
@@ -165,7 +171,7 @@ impl SharedLayer for RedisLayer {
         Box::pin(async move {
             let sent = self.protocol.invalidate_pattern(scope, pattern).await;
             if sent.is_err() {
-                self.send_later();
+                send_later(&self.protocol);
             }
             sent
         })
@@ -179,7 +185,7 @@ impl SharedLayer for RedisLayer {
     fn listen(&self, inbox: Inbox) -> bool {
         self.protocol.set_inbox(inbox);
         let listener = Listener {
-            address: self.protocol.wire.address().clone(),
+            address: self.protocol.wire.address(),
             connect_timeout: self.config.connect_timeout,
             heartbeat: self.config.heartbeat,
             closed: self.closed.subscribe(),
@@ -201,16 +207,15 @@ impl SharedLayer for RedisLayer {
     }
 
     fn health(&self) -> SharedHealth {
-        let server = &self.protocol.wire;
-        let condition = server.condition();
-        let mut health = SharedHealth::new(vec![NodeHealth {
-            address: server.address().to_string(),
+        let node = |(address, condition): (String, server::Condition)| NodeHealth {
+            address,
             breaker: condition.breaker,
             since: condition.since,
             opened: condition.opened,
             trouble: condition.trouble,
             missing_rights: condition.missing_rights,
-        }]);
+        };
+        let mut health = SharedHealth::new(self.protocol.wire.conditions().into_iter().map(node).collect());
         health.full = self.protocol.full.is_known();
         health
     }
@@ -220,6 +225,8 @@ impl SharedLayer for RedisLayer {
             let silent = || Error::new(ErrorKind::Connection, "Redis did not answer while connecting");
             let work = async {
                 self.protocol.wire.connect().await?;
+                // What a new shard has to be told first.
+                self.protocol.send_pending(self.protocol.wire.deadline()).await?;
                 if self.protocol.inbox().is_some() {
                     self.protocol.hears().await;
                 }
@@ -235,19 +242,17 @@ impl SharedLayer for RedisLayer {
     }
 }
 
-impl RedisLayer {
-    /// Sends what is unsent as soon as there is a connection again, also when nothing is read here any more.
-    fn send_later(&self) {
-        let protocol = Arc::downgrade(&self.protocol);
-        let up = self.protocol.wire.up();
-        tokio::spawn(async move {
-            up.await;
-            if let Some(protocol) = protocol.upgrade() {
-                // A failure leaves the names pending; the next read sends them first.
-                let _ = protocol.send_pending(protocol.wire.deadline()).await;
-            }
-        });
-    }
+/// Sends what is unsent as soon as there is a connection again, also when nothing is read here any more.
+fn send_later(protocol: &Arc<Protocol<Servers>>) {
+    let up = protocol.wire.up();
+    let protocol = Arc::downgrade(protocol);
+    tokio::spawn(async move {
+        up.await;
+        if let Some(protocol) = protocol.upgrade() {
+            // A failure leaves the names pending; the next read sends them first.
+            let _ = protocol.send_pending(protocol.wire.deadline()).await;
+        }
+    });
 }
 
 impl Drop for RedisLayer {

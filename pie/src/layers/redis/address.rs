@@ -1,14 +1,15 @@
 //! Where a server is, and how a connection to it is made.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo,
 };
 
+use super::cluster::Cluster;
 use super::wire::failed;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -118,9 +119,19 @@ pub(super) enum Address {
     Fixed(Client),
     /// The master of the moment.
     Master(Arc<Sentinels>),
+    /// One of a cluster.
+    Any(Weak<Cluster>),
 }
 
 impl Address {
+    /// How to connect to the one server that it always is.
+    pub(super) fn fixed(&self) -> Option<Client> {
+        match self {
+            Self::Fixed(client) => Some(client.clone()),
+            Self::Master(_) | Self::Any(_) => None,
+        }
+    }
+
     /// How to connect to whoever is there now.
     ///
     /// # Errors
@@ -129,6 +140,10 @@ impl Address {
         match self {
             Self::Fixed(client) => Ok(client.clone()),
             Self::Master(sentinels) => sentinels.find().await,
+            Self::Any(cluster) => match cluster.upgrade() {
+                Some(cluster) => cluster.any().await,
+                None => Err(Error::new(ErrorKind::Layer, "the engine is gone")),
+            },
         }
     }
 
@@ -143,6 +158,7 @@ impl fmt::Display for Address {
         match self {
             Self::Fixed(client) => write!(f, "{}", client.get_connection_info().addr()),
             Self::Master(sentinels) => write!(f, "{} (by sentinels)", sentinels.master),
+            Self::Any(_) => f.write_str("one of a cluster"),
         }
     }
 }

@@ -80,6 +80,25 @@ fn insist(answers: &[Value], excused: impl Fn(usize, &Value) -> bool) -> Result<
     Ok(())
 }
 
+/// Asks which process the server is, and which was marked.
+async fn who<F, Fut>(mark: &str, run: &F) -> Result<(Option<String>, Option<Vec<u8>>)>
+where
+    F: Fn(Pipeline) -> Fut,
+    Fut: Future<Output = Result<Vec<Value>>>,
+{
+    let mut ask = redis::pipe();
+    ask.cmd("INFO").arg("server").cmd("GET").arg(mark);
+    let mut answers = run(ask).await?;
+    // A user that may not ask, and something of another's under the name of the mark: both tell nothing.
+    insist(&answers, |at, answer| at == 0 || is_foreign(answer))?;
+    let id = field(&text(answers.first()), "run_id").map(str::to_owned);
+    let stored = match answers.pop() {
+        Some(Value::BulkString(bytes)) => Some(bytes),
+        _ => None,
+    };
+    Ok((id, stored))
+}
+
 /// Asks a new connection which server it leads to, before anything it says is trusted.
 ///
 /// A server that was restarted from a snapshot, or promoted from a replica, may hold tokens that were removed. It has
@@ -96,18 +115,8 @@ where
         return Ok(());
     }
     let mark = format!("{prefix}~run");
-    let mut ask = redis::pipe();
-    ask.cmd("INFO").arg("server").cmd("GET").arg(&mark);
-    let answers = run(ask).await?;
-    // A user that may not ask, and something of another's under the name of the mark: both tell nothing.
-    insist(&answers, |at, answer| at == 0 || is_foreign(answer))?;
-    let info = text(answers.first());
-    let id = field(&info, "run_id");
-    let stored = match answers.get(1) {
-        Some(Value::BulkString(bytes)) => Some(bytes.as_slice()),
-        _ => None,
-    };
-    if id.is_some() && id.map(str::as_bytes) == stored {
+    let (id, stored) = who(&mark, &run).await?;
+    if id.is_some() && id.as_deref().map(str::as_bytes) == stored.as_deref() {
         return Ok(());
     }
     let mut end = redis::pipe();
@@ -119,6 +128,34 @@ where
     begin.cmd("SET").arg(&mark).arg(id).arg("PX").arg(MARK_TTL);
     // Without the mark the next connection ends everything once more.
     insist(&run(begin).await?, |_, answer| is_full(answer))
+}
+
+/// How long the mark of a shard lives: longer than it takes to come back. Without it everything ends once more, and that is all.
+const SHARD_MARK_TTL: u64 = 7 * 24 * 60 * 60 * 1_000;
+
+/// Marks a shard as this process.
+pub(super) fn mark(mark: &str, id: &str) -> Pipeline {
+    let mut pipe = redis::pipe();
+    pipe.cmd("SET").arg(mark).arg(id).arg("PX").arg(SHARD_MARK_TTL);
+    pipe
+}
+
+/// Asks a new connection to a shard which process it is; gives its id, unless it is the one that was marked.
+///
+/// # Errors
+/// The connection failed.
+pub(super) async fn identify<F, Fut>(name: &str, run: F) -> Result<Option<String>>
+where
+    F: Fn(Pipeline) -> Fut,
+    Fut: Future<Output = Result<Vec<Value>>>,
+{
+    let (id, stored) = who(name, &run).await?;
+    // Nobody without a name can be known again.
+    let id = id.unwrap_or_default();
+    if id.is_empty() || stored.as_deref() != Some(id.as_bytes()) {
+        return Ok(Some(id));
+    }
+    run(mark(name, &id)).await.map(|_| None)
 }
 
 /// Asks whether the server is a master.
@@ -149,23 +186,22 @@ where
 ///
 /// # Errors
 /// It does not, or it takes longer than a lookup may.
-pub(super) async fn probe<F, Fut>(prefix: &str, budget: Duration, run: F) -> Result<Checked>
+pub(super) async fn probe<F, Fut>(name: &str, budget: Duration, run: F) -> Result<Checked>
 where
     F: Fn(Pipeline) -> Fut,
     Fut: Future<Output = Result<Vec<Value>>>,
 {
     const OPTIONAL: [&str; 5] = ["INFO", "EVAL", "PUBLISH", "SCAN", "PEXPIRE"];
-    let name = format!("{prefix}~probe");
     let mut pipe = redis::pipe();
     pipe.cmd("INFO").arg("memory");
-    pipe.cmd("EVAL").arg("return 1").arg(1).arg(&name);
-    pipe.cmd("PUBLISH").arg(&name).arg("");
-    pipe.cmd("SCAN").arg(0).arg("MATCH").arg(&name).arg("COUNT").arg(1);
-    pipe.cmd("PEXPIRE").arg(&name).arg(1_000).arg("GT");
-    pipe.cmd("SET").arg(&name).arg("1").arg("NX").arg("GET").arg("PX").arg(1_000);
-    pipe.cmd("MGET").arg(&name).arg(&name);
-    pipe.cmd("GETRANGE").arg(&name).arg(0).arg(0);
-    pipe.cmd("UNLINK").arg(&name);
+    pipe.cmd("EVAL").arg("return 1").arg(1).arg(name);
+    pipe.cmd("PUBLISH").arg(name).arg("");
+    pipe.cmd("SCAN").arg(0).arg("MATCH").arg(name).arg("COUNT").arg(1);
+    pipe.cmd("PEXPIRE").arg(name).arg(1_000).arg("GT");
+    pipe.cmd("SET").arg(name).arg("1").arg("NX").arg("GET").arg("PX").arg(1_000);
+    pipe.cmd("MGET").arg(name).arg(name);
+    pipe.cmd("GETRANGE").arg(name).arg(0).arg(0);
+    pipe.cmd("UNLINK").arg(name);
     let begun = Instant::now();
     let answers = run(pipe).await?;
     if begun.elapsed() > budget {

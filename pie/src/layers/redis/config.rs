@@ -8,11 +8,13 @@ use redis::{Client, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo};
 use serde::Deserialize;
 
 use super::address::{Address, Dialer, Sentinels};
-use super::server::Limits;
+use super::cluster::Cluster;
+use super::server::{Limits, Server};
+use super::servers::Servers;
 use crate::error::{Error, ErrorKind, Result};
 use crate::human;
 
-/// How to reach Redis, and how long to wait for it: one server, a Unix socket, or the master that sentinels know.
+/// How to reach Redis, and how long to wait for it: one server, a Unix socket, the master that sentinels know, or a cluster.
 ///
 /// | shape | written as |
 /// |---|---|
@@ -20,10 +22,11 @@ use crate::human;
 /// | TLS | `rediss://host:6379`, or `.tls(true)`; `.tls_ca(..)` and `.tls_client(..)` for certificates of your own |
 /// | a Unix socket | `unix:///run/redis.sock?db=0` |
 /// | Sentinel | [`RedisConfig::sentinel`] |
+/// | Cluster | [`RedisConfig::cluster`] |
 ///
 /// `Debug` shows neither the user name nor the password. Read by serde with the names of its methods: `addr`, `username`,
 /// `password`, `db`, `pool_size`, the durations `budget`, `connect_timeout` and `heartbeat`, such as `"100ms"`, the sizes
-/// `max_value_size` and `compress_from`, such as `"1KiB"`, and the lists `authenticate_with` and `sentinels`.
+/// `max_value_size` and `compress_from`, such as `"1KiB"`, and the lists `authenticate_with`, `sentinels` and `cluster`.
 ///
 /// # Examples
 ///
@@ -43,6 +46,8 @@ pub struct RedisConfig {
     master: Option<String>,
     /// `host:port` of each.
     sentinels: Vec<String>,
+    /// `host:port` of some of the servers.
+    cluster: Vec<String>,
     #[serde(deserialize_with = "human::optional_secret")]
     sentinel_username: Option<String>,
     #[serde(deserialize_with = "human::optional_secret")]
@@ -90,6 +95,7 @@ impl RedisConfig {
             addr: addr.into(),
             master: None,
             sentinels: Vec::new(),
+            cluster: Vec::new(),
             sentinel_username: None,
             sentinel_password: None,
             tls: false,
@@ -137,6 +143,24 @@ impl RedisConfig {
             sentinels: sentinels.into_iter().map(Into::into).collect(),
             ..Self::default()
         }
+    }
+
+    /// The cluster that servers at some of these addresses (`host:port`) belong to; the others are found by asking them.
+    ///
+    /// A value and the token of its key lie on one shard. The two tokens that everything depends on, of the namespace and of the
+    /// family, have 32 copies each, spread over the slots, so that no shard is asked for all: an entry depends on the copy beside
+    /// it, and an invalidation is acknowledged when all copies are gone; the guarantees are those of a single server. A lookup is
+    /// one network wait, to all shards that it needs at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let config = pie::RedisConfig::cluster(["10.0.0.1:6379", "10.0.0.2:6379", "10.0.0.3:6379"]);
+    /// # let _ = config;
+    /// ```
+    #[must_use]
+    pub fn cluster(servers: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { cluster: servers.into_iter().map(Into::into).collect(), ..Self::default() }
     }
 
     /// The user name for the sentinels.
@@ -275,11 +299,11 @@ impl RedisConfig {
         Limits { connections: self.pool_size, budget: self.budget, connect_timeout: self.connect_timeout }
     }
 
-    /// Where to connect to.
+    /// Where to connect to; does not yet.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidConfig`] for settings that cannot work.
-    pub(super) fn address(&self) -> Result<Address> {
+    pub(super) fn servers(&self) -> Result<Servers> {
         let (addr, settings) = self.info()?;
         let dialer = Dialer {
             settings,
@@ -287,7 +311,17 @@ impl RedisConfig {
             #[cfg(feature = "redis-tls")]
             certificates: self.certificates()?,
         };
-        let Some(master) = &self.master else { return Ok(Address::Fixed(dialer.to(addr)?)) };
+        if !self.cluster.is_empty() {
+            let seed = |address: &String| {
+                let (host, port) = host_and_port(address, 6_379)?;
+                dialer.at(&host, port)
+            };
+            let seeds = self.cluster.iter().map(seed).collect::<Result<Vec<Client>>>()?;
+            return Ok(Servers::Cluster(Cluster::new(seeds, dialer, self.limits())));
+        }
+        let Some(master) = &self.master else {
+            return Ok(Servers::One(Server::new(Address::Fixed(dialer.to(addr)?), self.limits())));
+        };
         let mut settings = RedisConnectionInfo::default();
         if let Some(username) = &self.sentinel_username {
             settings = settings.set_username(username);
@@ -304,7 +338,8 @@ impl RedisConfig {
                 ask.at(&host, port)
             })
             .collect();
-        Ok(Address::Master(Arc::new(Sentinels::new(clients?, master.clone(), dialer))))
+        let address = Address::Master(Arc::new(Sentinels::new(clients?, master.clone(), dialer)));
+        Ok(Servers::One(Server::new(address, self.limits())))
     }
 
     #[cfg(feature = "redis-tls")]
@@ -404,7 +439,12 @@ impl RedisConfig {
                 "certificates for a Redis without TLS: write `tls = true`, or `rediss://` in the URL",
             );
         }
-        self.address().map(|_| self)
+        if !self.cluster.is_empty() && (self.master.is_some() || self.db != 0) {
+            return invalid(
+                "a Redis cluster has one database, 0, and no sentinels: leave `db`, `master` and `sentinels` away",
+            );
+        }
+        self.servers().map(|_| self)
     }
 }
 
@@ -456,6 +496,7 @@ impl fmt::Debug for RedisConfig {
             .field("addr", &addr)
             .field("master", &self.master)
             .field("sentinels", &self.sentinels)
+            .field("cluster", &self.cluster)
             .field("tls", &self.tls)
             .field("resp3", &self.resp3)
             .field("db", &self.db)

@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::address::Address;
 use super::protocol::Protocol;
-use super::server::Server;
+use super::servers::Servers;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -27,7 +27,7 @@ pub(super) struct Listener {
 
 impl Listener {
     /// Subscribes, listens, and does so again whenever the connection is lost, until closed or nobody holds the layer.
-    pub(super) async fn run(mut self, protocol: Weak<Protocol<Arc<Server>>>) {
+    pub(super) async fn run(mut self, protocol: Weak<Protocol<Servers>>) {
         let mut pause = FIRST_PAUSE;
         // Whether it was said that the user may not subscribe. That the server is gone is said by those who ask it.
         let mut said = false;
@@ -72,7 +72,7 @@ impl Listener {
     /// Subscribes; fails with the code of Redis' refusal, if it was one.
     async fn subscribe(
         &self,
-        protocol: &Protocol<Arc<Server>>,
+        protocol: &Protocol<Servers>,
     ) -> Result<(PubSubSink, PubSubStream), Option<String>> {
         let code = |error: redis::RedisError| error.code().map(str::to_owned);
         let client = self.address.client().await.map_err(|_| None)?;
@@ -86,7 +86,7 @@ impl Listener {
     /// Hears until the connection is lost or does not echo any more. The sink is kept: without it the connection ends.
     async fn listen(
         &mut self,
-        protocol: &Weak<Protocol<Arc<Server>>>,
+        protocol: &Weak<Protocol<Servers>>,
         sink: PubSubSink,
         mut stream: PubSubStream,
     ) {

@@ -4,6 +4,7 @@
 //! invalidation of this process is unsent; a server that may have forgotten removals is not trusted before the token of
 //! the namespace is gone.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -17,6 +18,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::full::{Full, Until};
+use super::layout::Layout;
 use super::message::{Content, Ears, Message, NAMES_PER_MESSAGE, Publisher};
 use super::pending::Pending;
 use super::wire::{Deadline, Wire, garbled, is_foreign, is_full, refused};
@@ -48,6 +50,18 @@ fn slack(ttl: u64) -> u64 {
 fn token_ttl(ttl: u64) -> u64 {
     // Redis refuses times beyond what an i64 holds.
     ttl.saturating_add(slack(ttl)).min(1 << 52)
+}
+
+/// A name, and which copy of it.
+type Copied<'n> = (&'n StampName, u8);
+
+/// Text as bytes.
+struct CowBytes<'t>(Cow<'t, str>);
+
+impl AsRef<[u8]> for CowBytes<'_> {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
 }
 
 /// The conversation of one Redis layer.
@@ -88,21 +102,18 @@ fn as_token(value: &Value) -> Option<Token> {
 }
 
 /// Creates a token unless there is one, and returns the one there was.
-fn create(pipe: &mut Pipeline, name: &StampName, token: &Token, ttl: u64) {
-    pipe.cmd("SET").arg(name.as_str()).arg(&token[..]).arg("NX").arg("GET").arg("PX").arg(token_ttl(ttl));
+fn create(pipe: &mut Pipeline, name: &str, token: &Token, ttl: u64) {
+    pipe.cmd("SET").arg(name).arg(&token[..]).arg("NX").arg("GET").arg("PX").arg(token_ttl(ttl));
 }
 
-fn unlink(pipe: &mut Pipeline, names: &[impl AsRef<[u8]>]) {
-    for chunk in names.chunks(NAMES_PER_UNLINK) {
+fn unlink(pipe: &mut Pipeline, names: impl IntoIterator<Item = impl AsRef<[u8]>>) {
+    let mut names = names.into_iter().peekable();
+    while names.peek().is_some() {
         let command = pipe.cmd("UNLINK");
-        for name in chunk {
+        for name in names.by_ref().take(NAMES_PER_UNLINK) {
             command.arg(name.as_ref());
         }
     }
-}
-
-fn lock_key(key: &Key) -> String {
-    [key.as_str(), "~l"].concat()
 }
 
 /// Fails for the first refusal among answers.
@@ -193,11 +204,16 @@ impl<W: Wire> Protocol<W> {
     /// Sends what could not be sent before. Names stay pending until Redis has confirmed them, so that no reader trusts
     /// Redis meanwhile; sending one twice costs a miss.
     pub(crate) async fn send_pending(&self, by: Deadline) -> Result<()> {
+        // Before looking at what is pending: what they need to be marked is among it, or was sent.
+        let due = self.wire.unmarked();
         let pending = self.pending.all();
         if !pending.is_empty() {
             let names: Vec<StampName> = pending.iter().map(|(name, _)| name.clone()).collect();
             self.send(&names, by).await?;
             self.pending.forget(&pending);
+        }
+        if !due.is_empty() {
+            self.wire.mark(due, by).await;
         }
         Ok(())
     }
@@ -226,7 +242,8 @@ impl<W: Wire> Protocol<W> {
             self.wire.run(first, by).await?;
         }
         let mut pipe = redis::pipe();
-        unlink(&mut pipe, names);
+        let layout = self.wire.layout();
+        unlink(&mut pipe, names.iter().flat_map(|name| layout.copies(name)).map(CowBytes));
         let unlinks = pipe.len();
         if mistake!(PublishFirst) {
             return self.wire.run(pipe, by).await.map(|_| ());
@@ -268,15 +285,29 @@ impl<W: Wire> Protocol<W> {
     }
 
     async fn scan(&self, scope: &str, pattern: &str) -> Result<()> {
-        let matching = format!("{scope}~k:{pattern}");
+        let shards = self.wire.shards();
+        for shard in 0..shards {
+            self.scan_one(shard, &self.wire.layout().keys_matching(scope, pattern)).await?;
+        }
+        if shards != self.wire.shards() {
+            // Keys may have moved from one that was not asked yet to one that was.
+            return Err(garbled());
+        }
+        let mut pipe = redis::pipe();
+        let (scope, pattern) = (scope.to_owned(), pattern.to_owned());
+        self.publish(&mut pipe, Content::Pattern { scope, pattern });
+        self.wire.run(pipe, self.wire.deadline()).await.map(|_| ())
+    }
+
+    /// Removes the tokens of one shard that match.
+    async fn scan_one(&self, shard: usize, matching: &str) -> Result<()> {
         let mut cursor = b"0".to_vec();
         let mut pipe = redis::pipe();
         loop {
-            pipe.cmd("SCAN").arg(&cursor).arg("MATCH").arg(&matching).arg("COUNT").arg(KEYS_PER_SCAN);
+            pipe.cmd("SCAN").arg(&cursor).arg("MATCH").arg(matching).arg("COUNT").arg(KEYS_PER_SCAN);
             // A budget for each step: there may be millions of keys.
-            let mut answers = self.wire.run(std::mem::take(&mut pipe), self.wire.deadline()).await?;
-            let scanned = answers.pop();
-            all_done(&answers)?;
+            let scanned =
+                self.wire.run_on(shard, std::mem::take(&mut pipe), self.wire.deadline()).await?.pop();
             let parts = match scanned {
                 Some(Value::Array(parts)) => parts,
                 Some(Value::ServerError(refusal)) => return Err(refused(refusal.code())),
@@ -290,20 +321,16 @@ impl<W: Wire> Protocol<W> {
                     _ => None,
                 })
                 .collect();
-            unlink(&mut pipe, &found);
             cursor.clone_from(next);
+            if !found.is_empty() {
+                unlink(&mut pipe, found);
+                // By their names, not on this shard: a slot may have moved.
+                all_done(&self.wire.run(std::mem::take(&mut pipe), self.wire.deadline()).await?)?;
+            }
             if cursor == b"0" {
-                break;
+                return Ok(());
             }
         }
-        let by = self.wire.deadline();
-        if !pipe.is_empty() && !self.wire.in_order() {
-            all_done(&self.wire.run(std::mem::take(&mut pipe), by).await?)?;
-        }
-        let unlinks = pipe.len();
-        let (scope, pattern) = (scope.to_owned(), pattern.to_owned());
-        self.publish(&mut pipe, Content::Pattern { scope, pattern });
-        all_done(self.wire.run(pipe, by).await?.get(..unlinks).ok_or_else(garbled)?)
     }
 
     /// Takes in a message of the channel.
@@ -384,8 +411,9 @@ impl<W: Wire> Protocol<W> {
         // a miss then costs this one trip. Of many keys most are hits, and their own names are asked for like the others.
         let creates = !self.full.is_on();
         let alone = reads.len() == 1 && creates;
-        let mut place: HashMap<&StampName, usize, RandomState> = HashMap::default();
-        let mut asked: Vec<&StampName> = Vec::new();
+        let layout = self.wire.layout();
+        let mut place: HashMap<Copied<'_>, usize, RandomState> = HashMap::default();
+        let mut asked: Vec<Copied<'_>> = Vec::new();
         // Where the token of each name of each read will be, one after the other.
         let mut places: Vec<usize> = Vec::with_capacity(reads.len() * 4);
         let skipped = usize::from(alone);
@@ -393,13 +421,14 @@ impl<W: Wire> Protocol<W> {
             let before = at.checked_sub(1).map(|before| (reads[before].names, places.len()));
             for (i, name) in read.names.iter().enumerate().skip(skipped) {
                 // Rows of one model have most names in common, in the same places.
+                let copy = layout.copy(name, read.key);
                 let known = before.and_then(|(names, end)| {
                     let same = names.get(i).is_some_and(|other| name.is_copy_of(other));
-                    same.then(|| places[end + i - names.len()])
+                    same.then(|| places[end + i - names.len()]).filter(|at| asked[*at].1 == copy)
                 });
                 let found = known.unwrap_or_else(|| {
-                    *place.entry(name).or_insert_with(|| {
-                        asked.push(name);
+                    *place.entry((name, copy)).or_insert_with(|| {
+                        asked.push((name, copy));
                         asked.len() - 1
                     })
                 });
@@ -412,22 +441,22 @@ impl<W: Wire> Protocol<W> {
         let mut pipe = redis::Pipeline::with_capacity(2);
         if wary {
             for read in reads {
-                pipe.cmd("GETRANGE").arg(read.key.as_str()).arg(0).arg(self.max_value);
+                pipe.cmd("GETRANGE").arg(&*layout.key(read.key)).arg(0).arg(self.max_value);
             }
         }
         if !wary || !asked.is_empty() {
             let mget = pipe.cmd("MGET");
             for read in reads.iter().filter(|_| !wary) {
-                mget.arg(read.key.as_str());
+                mget.arg(&*layout.key(read.key));
             }
-            for name in &asked {
-                mget.arg(name.as_str());
+            for (name, copy) in &asked {
+                mget.arg(&*layout.token(name, *copy));
             }
         }
         let mut own = None;
         if alone && let Some(name) = reads[0].names.first() {
             let fresh = random_token();
-            create(&mut pipe, name, &fresh, ttl);
+            create(&mut pipe, &layout.token(name, 0), &fresh, ttl);
             own = Some(fresh);
         }
         let mut replies = self.wire.run(pipe, by).await?.into_iter();
@@ -451,7 +480,8 @@ impl<W: Wire> Protocol<W> {
                 (Some(existing), _) => *own = existing,
                 (None, Value::ServerError(_)) => {
                     owned = false;
-                    self.not_created(&[(reads[0].names.first(), &reply)], by).await;
+                    let name = reads[0].names.first().map(|name| (name, 0));
+                    self.not_created(&[(name, &reply)], by).await;
                 }
                 (None, _) if mistake!(MissingTokenOk) => {
                     if let Some(stored) = stored_token(&values[0]) {
@@ -513,18 +543,16 @@ impl<W: Wire> Protocol<W> {
     }
 
     /// Tokens were not created, because there is no room, or something of another's is in their place, which goes.
-    async fn not_created(&self, refusals: &[(Option<&StampName>, &Value)], by: Deadline) {
+    async fn not_created(&self, refusals: &[(Option<Copied<'_>>, &Value)], by: Deadline) {
         if refusals.iter().any(|(_, refusal)| is_full(refusal)) {
             self.full.refused();
         }
-        let foreign: Vec<&StampName> = refusals
-            .iter()
-            .filter(|(_, refusal)| is_foreign(refusal))
-            .filter_map(|(name, _)| *name)
-            .collect();
-        if !foreign.is_empty() {
-            let mut pipe = redis::pipe();
-            unlink(&mut pipe, &foreign);
+        let layout = self.wire.layout();
+        let foreign =
+            refusals.iter().filter(|(_, refusal)| is_foreign(refusal)).filter_map(|(name, _)| *name);
+        let mut pipe = redis::pipe();
+        unlink(&mut pipe, foreign.map(|(name, copy)| CowBytes(layout.token(name, copy))));
+        if !pipe.is_empty() {
             // The next read tries again.
             let _ = self.wire.run(pipe, by).await;
         }
@@ -533,7 +561,7 @@ impl<W: Wire> Protocol<W> {
     /// A second round trip: after an invalidation of a name that many keys share, and for misses among many keys.
     async fn create_missing(
         &self,
-        names: &[&StampName],
+        names: &[Copied<'_>],
         tokens: &mut [Option<Token>],
         ttl: u64,
         by: Deadline,
@@ -544,7 +572,8 @@ impl<W: Wire> Protocol<W> {
         for i in &missing {
             let token = random_token();
             fresh.push(token);
-            create(&mut pipe, names[*i], &token, ttl);
+            let (name, copy) = names[*i];
+            create(&mut pipe, &self.wire.layout().token(name, copy), &token, ttl);
         }
         let replies = self.wire.run(pipe, by).await?;
         let mut refusals = Vec::new();
@@ -571,23 +600,26 @@ impl<W: Wire> Protocol<W> {
         }
         let mut pipe = redis::pipe();
         let mut longest = 0;
-        let mut names: HashMap<&StampName, u64> = HashMap::new();
+        let layout = self.wire.layout();
+        let mut names: HashMap<Copied<'_>, u64> = HashMap::new();
         for write in writes {
             let ttl = write.ttl.min(1 << 52);
-            pipe.cmd("SET").arg(write.key.as_str()).arg(&write.bytes[..]).arg("PX").arg(ttl);
+            pipe.cmd("SET").arg(&*layout.key(write.key)).arg(&write.bytes[..]).arg("PX").arg(ttl);
             longest = longest.max(ttl);
             for name in write.names {
-                let longer = names.entry(name).or_default();
+                let longer = names.entry((name, layout.copy(name, write.key))).or_default();
                 *longer = ttl.max(*longer);
             }
         }
         let mut keep = |name: &str, ttl: u64| {
             pipe.cmd("PEXPIRE").arg(name).arg(token_ttl(ttl)).arg("GT");
         };
-        for (name, ttl) in names {
-            keep(name.as_str(), ttl);
+        for ((name, copy), ttl) in names {
+            keep(&layout.token(name, copy), ttl);
         }
-        keep(&format!("{}~run", self.prefix()), longest);
+        if layout == Layout::Single {
+            keep(&format!("{}~run", self.prefix()), longest);
+        }
         // Nobody waits for it, and it may be large.
         let by = self.wire.deadline() + PATIENCE;
         let answers = self.wire.run(pipe, by).await?;
@@ -605,7 +637,7 @@ impl<W: Wire> Protocol<W> {
     /// # Errors
     /// Redis could not be reached.
     pub(crate) async fn lock(&self, key: &Key, lease: u64) -> Result<Lock> {
-        let name = lock_key(key);
+        let name = self.lock_key(key);
         // Before asking: who gives it back meanwhile is heard.
         let mut released = self.wait_for(&name);
         let token = random_token();
@@ -619,7 +651,7 @@ impl<W: Wire> Protocol<W> {
             [Value::Nil, Value::Int(-1)] => {
                 // Something without an end, which no lock is: another's, and nobody would ever get it.
                 let mut pipe = redis::pipe();
-                unlink(&mut pipe, &[&name]);
+                unlink(&mut pipe, [&name]);
                 self.wire.run(pipe, self.wire.deadline()).await?;
                 Ok(Lock::Held(Box::pin(std::future::ready(()))))
             }
@@ -633,6 +665,10 @@ impl<W: Wire> Protocol<W> {
             [_, _] => Ok(Lock::Acquired(token)),
             _ => Err(garbled()),
         }
+    }
+
+    fn lock_key(&self, key: &Key) -> String {
+        [&*self.wire.layout().key(key), "~l"].concat()
     }
 
     fn wait_for(&self, name: &str) -> watch::Receiver<()> {
@@ -657,7 +693,7 @@ impl<W: Wire> Protocol<W> {
     /// Redis could not be reached, or allows no scripts; the lock ends with its lease.
     pub(crate) async fn unlock(&self, key: &Key, token: Token) -> Result<()> {
         let mut pipe = redis::pipe();
-        pipe.cmd("EVAL").arg(UNLOCK).arg(1).arg(lock_key(key)).arg(&token[..]).arg(self.lock_channel());
+        pipe.cmd("EVAL").arg(UNLOCK).arg(1).arg(self.lock_key(key)).arg(&token[..]).arg(self.lock_channel());
         all_done(&self.wire.run(pipe, self.wire.deadline()).await?)
     }
 }

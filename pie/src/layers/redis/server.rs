@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use super::address::Address;
 use super::check::{self, Checked};
+use super::layout::on_shard;
 use super::wire::{Deadline, Wire, failed, late, refused, useless};
 use crate::cache::health::BreakerState;
 use crate::error::{Error, ErrorKind, Result};
@@ -50,6 +51,27 @@ pub(super) struct Limits {
     pub(super) connect_timeout: Duration,
 }
 
+/// What is done before a shard is trusted that may have forgotten.
+pub(super) type Newcomer = Arc<dyn Fn() + Send + Sync>;
+
+/// A shard that may have forgotten what was removed, until it is marked.
+pub(crate) struct Unmarked {
+    server: Arc<Server>,
+    mark: String,
+    id: String,
+}
+
+impl Unmarked {
+    /// Marks it; without success it is done by the next connection.
+    pub(super) async fn set(self, by: Deadline) {
+        if self.server.run(check::mark(&self.mark, &self.id), by).await.is_ok() {
+            self.server.trouble(|trouble| {
+                trouble.unmarked.take_if(|(_, id)| *id == self.id);
+            });
+        }
+    }
+}
+
 /// What is known of the trouble with a server.
 #[derive(Debug, Clone)]
 struct Trouble {
@@ -66,6 +88,10 @@ struct Trouble {
     /// How often the breaker opened.
     opened: u64,
     checked: Checked,
+    /// Under which name to mark it as what, when the namespace was invalidated.
+    unmarked: Option<(String, String)>,
+    /// Its first slot, and the hash tag of names that lie on it.
+    tag: Option<(u16, String)>,
 }
 
 /// One server.
@@ -77,6 +103,8 @@ pub(super) struct Server {
     next: AtomicUsize,
     /// What all names of the engine begin with.
     prefix: OnceLock<Box<str>>,
+    /// Set for a shard of a cluster.
+    newcomer: OnceLock<Newcomer>,
     trouble: Mutex<Trouble>,
 }
 
@@ -111,7 +139,10 @@ impl Server {
                 pause: Duration::ZERO,
                 opened: 0,
                 checked: Checked::default(),
+                unmarked: None,
+                tag: None,
             }),
+            newcomer: OnceLock::new(),
         })
     }
 
@@ -122,6 +153,30 @@ impl Server {
     pub(super) fn set_prefix(&self, prefix: &str) {
         // The first engine's counts; a layer belongs to one.
         let _ = self.prefix.set(prefix.into());
+    }
+
+    /// Makes it a shard of a cluster.
+    pub(super) fn on_newcomer(&self, newcomer: Newcomer) {
+        let _ = self.newcomer.set(newcomer);
+    }
+
+    /// Says which slot is its first.
+    pub(super) fn set_tag(&self, slot: u16, tag_for: fn(u16) -> String) {
+        if self.trouble(|trouble| trouble.tag.as_ref().is_none_or(|(known, _)| *known != slot)) {
+            let tag = tag_for(slot);
+            self.trouble(|trouble| trouble.tag = Some((slot, tag)));
+        }
+    }
+
+    /// How to mark it, if that is due.
+    pub(super) fn unmarked(self: &Arc<Self>) -> Option<Unmarked> {
+        let (mark, id) = self.trouble(|trouble| trouble.unmarked.clone())?;
+        Some(Unmarked { server: Arc::clone(self), mark, id })
+    }
+
+    /// Whether calls reach it.
+    pub(super) fn is_up(&self) -> bool {
+        matches!(*self.state.borrow(), State::Up(..))
     }
 
     fn trouble<T>(&self, look: impl FnOnce(&mut Trouble) -> T) -> T {
@@ -263,8 +318,8 @@ impl Server {
     async fn attempt(
         address: &Address,
         limits: Limits,
-        prefix: &str,
-    ) -> Result<(Arc<[MultiplexedConnection]>, Checked)> {
+        (prefix, shard): (&str, Option<&str>),
+    ) -> Result<Attempt> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(limits.connect_timeout))
             // The budget of each lookup is the limit; two of them would only differ.
@@ -272,23 +327,29 @@ impl Server {
         let work = async {
             let client = address.client().await?;
             let mut connections = Vec::with_capacity(limits.connections);
-            let mut checked = Checked::default();
+            let (mut checked, mut unmarked) = (Checked::default(), None);
             for _ in 0..limits.connections {
                 let connection = client.get_multiplexed_async_connection_with_config(&config).await;
                 let connection = connection.map_err(|error| failed(&error))?;
                 // A server that accepts and stays silent is no server, and one that was restarted may have forgotten.
                 let run = |pipe: Pipeline| {
                     let mut connection = connection.clone();
-                    async move { query(&mut connection, &pipe).await }
+                    async move { query(&mut connection, &pipe, shard.is_some()).await }
                 };
                 if address.insists_on_master() {
                     check::is_master(run).await?;
                 }
-                check::trust(prefix, run).await?;
-                checked = check::probe(prefix, limits.budget, run).await?;
+                match shard {
+                    None => check::trust(prefix, run).await?,
+                    Some(_) => {
+                        let mark = on_shard(prefix, "~run", shard);
+                        unmarked = check::identify(&mark, run).await?.map(|id| (mark, id)).or(unmarked);
+                    }
+                }
+                checked = check::probe(&on_shard(prefix, "~probe", shard), limits.budget, run).await?;
                 connections.push(connection);
             }
-            Ok((connections.into(), checked))
+            Ok(Attempt { connections: connections.into(), checked, unmarked })
         };
         match tokio::time::timeout(limits.connect_timeout, work).await {
             Ok(result) => result,
@@ -301,6 +362,7 @@ impl Server {
         let weak = Arc::downgrade(self);
         let (address, limits) = (self.address.clone(), self.limits);
         let prefix = self.prefix.get().map_or_else(|| "pie:".into(), Clone::clone);
+        let newcomer = self.newcomer.get().map(Arc::clone);
         tokio::spawn(async move {
             loop {
                 let Some(server) = weak.upgrade() else { return };
@@ -319,11 +381,19 @@ impl Server {
                     }
                 };
                 trying(true);
-                let outcome = Self::attempt(&address, limits, &prefix).await;
+                let tag = weak.upgrade().and_then(|server| server.trouble(|trouble| trouble.tag.clone()));
+                let tag = tag.filter(|_| newcomer.is_some()).map(|(_, tag)| tag);
+                let outcome = Self::attempt(&address, limits, (&prefix, tag.as_deref())).await;
                 trying(false);
                 let Some(server) = weak.upgrade() else { return };
                 let (next, checked) = match outcome {
-                    Ok((connections, checked)) => {
+                    Ok(Attempt { connections, checked, unmarked }) => {
+                        if let (Some(unmarked), Some(newcomer)) = (unmarked, &newcomer) {
+                            // In this order, and before it is used: who sees that it is unmarked has to see what has to be
+                            // sent first.
+                            newcomer();
+                            server.trouble(|trouble| trouble.unmarked = Some(unmarked));
+                        }
                         (State::Up(connections, server.count.fetch_add(1, Ordering::Relaxed)), checked)
                     }
                     Err(error) => {
@@ -351,11 +421,22 @@ impl Server {
     }
 }
 
+/// Connections that can be used.
+struct Attempt {
+    connections: Arc<[MultiplexedConnection]>,
+    checked: Checked,
+    unmarked: Option<(String, String)>,
+}
+
 /// Runs a pipeline; an answer that makes the server useless is an error.
-async fn query(connection: &mut MultiplexedConnection, pipe: &Pipeline) -> Result<Vec<Value>> {
+async fn query(
+    connection: &mut MultiplexedConnection,
+    pipe: &Pipeline,
+    clustered: bool,
+) -> Result<Vec<Value>> {
     let answers = connection.req_packed_commands(pipe, 0, pipe.len()).await;
     let answers = answers.map_err(|error| failed(&error))?;
-    match useless(pipe, &answers) {
+    match useless(pipe, &answers, clustered) {
         Some(refusal) => Err(refused(refusal.code())),
         None => Ok(answers),
     }
@@ -369,7 +450,8 @@ impl Wire for Arc<Server> {
             let work = async {
                 let (mut connection, id) = self.connection().await?;
                 used = Some(id);
-                query(&mut connection, &pipe).await.inspect_err(|why| self.lost(Some(id), why))
+                let clustered = self.newcomer.get().is_some();
+                query(&mut connection, &pipe, clustered).await.inspect_err(|why| self.lost(Some(id), why))
             };
             match tokio::time::timeout_at(by, work).await {
                 Ok(outcome) => outcome,

@@ -4,6 +4,8 @@ use std::future::Future;
 
 use redis::{Cmd, Pipeline, ServerError, Value};
 
+use super::layout::Layout;
+use super::server::Unmarked;
 use crate::error::{Error, ErrorKind, Result};
 
 /// When a lookup has waited for Redis long enough.
@@ -25,6 +27,41 @@ pub(crate) trait Wire: Send + Sync + 'static {
         true
     }
 
+    /// How names are laid out.
+    fn layout(&self) -> Layout {
+        Layout::Single
+    }
+
+    /// How many servers share the keys among them.
+    fn shards(&self) -> usize {
+        1
+    }
+
+    /// Runs a pipeline on one of the shards, whatever its keys.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    fn run_on(
+        &self,
+        shard: usize,
+        pipe: Pipeline,
+        by: Deadline,
+    ) -> impl Future<Output = Result<Vec<Value>>> + Send {
+        let _ = shard;
+        self.run(pipe, by)
+    }
+
+    /// The servers that may have forgotten what was removed, and are marked when the namespace was invalidated.
+    fn unmarked(&self) -> Vec<Unmarked> {
+        Vec::new()
+    }
+
+    /// Marks them.
+    fn mark(&self, due: Vec<Unmarked>, by: Deadline) -> impl Future<Output = ()> + Send {
+        let _ = (due, by);
+        std::future::ready(())
+    }
+
     /// The server said what no server says: nothing more is asked before it was checked.
     fn distrust(&self, why: &Error) {
         let _ = why;
@@ -42,6 +79,14 @@ pub(super) enum Verdict {
     Useless,
 }
 
+/// The code of what no shard could answer.
+const UNREACHABLE: &str = "UNREACHABLE";
+
+/// The answer to a command whose shard cannot be used.
+pub(super) fn unreachable_answer() -> Value {
+    redis::parse_redis_value(b"-UNREACHABLE no shard has it\r\n").unwrap_or(Value::Nil)
+}
+
 /// The commands that nothing works without.
 const NEEDED: [&[u8]; 5] = [b"MGET", b"GET", b"GETRANGE", b"SET", b"UNLINK"];
 
@@ -53,8 +98,9 @@ fn name(command: &Cmd) -> &[u8] {
 }
 
 /// What it means that a command was refused.
-pub(super) fn verdict(command: Option<&Cmd>, refusal: &ServerError) -> Verdict {
+pub(super) fn verdict(command: Option<&Cmd>, refusal: &ServerError, clustered: bool) -> Verdict {
     match refusal.code() {
+        "MOVED" | "ASK" | "TRYAGAIN" | UNREACHABLE if clustered => Verdict::One,
         "OOM" => Verdict::Full,
         "WRONGTYPE" => Verdict::One,
         "NOPERM" if command.is_some_and(|command| !NEEDED.contains(&name(command))) => Verdict::One,
@@ -63,20 +109,22 @@ pub(super) fn verdict(command: Option<&Cmd>, refusal: &ServerError) -> Verdict {
 }
 
 /// The first answer of a pipeline that makes the server useless.
-pub(super) fn useless<'v>(pipe: &Pipeline, answers: &'v [Value]) -> Option<&'v ServerError> {
+pub(super) fn useless<'v>(pipe: &Pipeline, answers: &'v [Value], clustered: bool) -> Option<&'v ServerError> {
     // Nearly always there is none: then nothing else is looked at.
     if !answers.iter().any(|answer| matches!(answer, Value::ServerError(_))) {
         return None;
     }
     answers.iter().zip(pipe.cmd_iter()).find_map(|(answer, command)| match answer {
-        Value::ServerError(refusal) if verdict(Some(command), refusal) == Verdict::Useless => Some(refusal),
+        Value::ServerError(refusal) if verdict(Some(command), refusal, clustered) == Verdict::Useless => {
+            Some(refusal)
+        }
         _ => None,
     })
 }
 
 /// Whether one of the answers says that the server is full.
 pub(super) fn is_full(answer: &Value) -> bool {
-    matches!(answer, Value::ServerError(refusal) if verdict(None, refusal) == Verdict::Full)
+    matches!(answer, Value::ServerError(refusal) if verdict(None, refusal, false) == Verdict::Full)
 }
 
 /// Whether a command met a key of another type than pie's.
@@ -98,7 +146,9 @@ fn advice(code: &str) -> &'static str {
             " (its user needs GET, MGET, GETRANGE, SET, UNLINK, PEXPIRE, PUBLISH, SUBSCRIBE, SCAN, EVAL and INFO)"
         }
         "READONLY" => " (this server is a replica: give the address of the master, or use Sentinel)",
-        "MOVED" | "CROSSSLOT" | "ASK" | "CLUSTERDOWN" => " (this server is part of a cluster)",
+        "MOVED" | "CROSSSLOT" | "ASK" | "CLUSTERDOWN" => {
+            " (this server is part of a cluster: use `RedisConfig::cluster`)"
+        }
         _ => "",
     }
 }
