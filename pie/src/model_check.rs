@@ -38,8 +38,8 @@ use crate::clock::{Clock, ManualClock};
 use crate::codec::{CodecId, Token};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layers::redis::protocol::Protocol;
-use crate::layers::redis::trust;
 use crate::layers::redis::wire::Deadline;
+use crate::layers::redis::{identify, mark as mark_as, trust};
 use crate::mistake::{self, Mistake};
 use crate::task::stepped::pause;
 
@@ -407,8 +407,24 @@ impl Engine {
     async fn reconnect(self) {
         let probe = Double { world: Arc::clone(&self.world), engine: self.id, probe: true };
         use crate::layers::redis::wire::Wire;
-        let server = lock(&self.world).run;
-        if trust(PREFIX, |pipe| probe.run(pipe, probe.deadline())).await.is_ok() {
+        let (server, shards) = {
+            let world = lock(&self.world);
+            (world.run, world.shards)
+        };
+        let run = |pipe| probe.run(pipe, probe.deadline());
+        // One server is checked and told by the connection; of a cluster a check makes the namespace unsent.
+        let mark = format!("{PREFIX}~run");
+        let (trusted, unmarked) = match shards {
+            1 => (trust(PREFIX, run).await.is_ok(), None),
+            _ => {
+                let identified = identify(&mark, run).await;
+                (identified.is_ok(), identified.ok().flatten())
+            }
+        };
+        if unmarked.is_some() {
+            self.protocol.newcomer();
+        }
+        if trusted {
             {
                 let mut world = lock(&self.world);
                 if world.run != server {
@@ -417,7 +433,11 @@ impl Engine {
                 }
                 world.connections[self.id].up = true;
             }
-            let _ = self.protocol.send_pending(Deadline::now()).await;
+            let sent = self.protocol.send_pending(Deadline::now()).await;
+            if let (Ok(()), Some(id)) = (sent, unmarked) {
+                // Without success the next connection does it.
+                let _ = run(mark_as(&mark, &id)).await;
+            }
             self.acknowledge();
         }
     }

@@ -131,7 +131,8 @@ impl RedisCluster {
                 let words: Vec<&str> = line.split(' ').collect();
                 let [id, address, flags, master, ..] = words[..] else { return None };
                 let port = address.split('@').next()?.rsplit(':').next()?.parse().ok()?;
-                let is_master = flags.contains("master") && !flags.contains("fail");
+                let is = |flag| flags.split(',').any(|known| known == flag);
+                let is_master = is("master") && !is("fail") && !is("fail?");
                 Some(Node { id: id.to_owned(), port, is_master, master: master.to_owned() })
             };
             return text.lines().filter_map(node).collect();

@@ -9,7 +9,7 @@ mod check;
 mod cluster;
 mod config;
 mod full;
-mod layout;
+pub(crate) mod layout;
 mod listen;
 mod message;
 mod pending;
@@ -35,7 +35,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::query::Source;
 
 #[cfg(test)]
-pub(crate) use check::trust;
+pub(crate) use check::{identify, mark, trust};
 pub use config::{IntoRedisConfig, RedisConfig};
 use listen::Listener;
 use protocol::Protocol;
@@ -67,7 +67,7 @@ impl RedisLayer {
         let weak = Arc::downgrade(&protocol);
         protocol.wire.on_newcomer(Arc::new(move || {
             if let Some(protocol) = weak.upgrade() {
-                protocol.pending.remember(&[StampName::new(protocol.prefix(), "n")]);
+                protocol.newcomer();
                 send_later(&protocol);
             }
         }));

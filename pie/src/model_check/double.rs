@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::cache::glob;
 use crate::error::{Error, ErrorKind, Result};
+use crate::layers::redis::layout::Layout;
 use crate::layers::redis::wire::{Deadline, Wire};
 
 pub(super) const PREFIX: &str = "pie:";
@@ -137,6 +138,10 @@ impl Wire for Double {
 
     fn deadline(&self) -> Deadline {
         Deadline::now()
+    }
+
+    fn layout(&self) -> Layout {
+        if self.in_order() { Layout::Single } else { Layout::Cluster }
     }
 
     fn in_order(&self) -> bool {

@@ -134,7 +134,7 @@ where
 const SHARD_MARK_TTL: u64 = 7 * 24 * 60 * 60 * 1_000;
 
 /// Marks a shard as this process.
-pub(super) fn mark(mark: &str, id: &str) -> Pipeline {
+pub(crate) fn mark(mark: &str, id: &str) -> Pipeline {
     let mut pipe = redis::pipe();
     pipe.cmd("SET").arg(mark).arg(id).arg("PX").arg(SHARD_MARK_TTL);
     pipe
@@ -144,11 +144,14 @@ pub(super) fn mark(mark: &str, id: &str) -> Pipeline {
 ///
 /// # Errors
 /// The connection failed.
-pub(super) async fn identify<F, Fut>(name: &str, run: F) -> Result<Option<String>>
+pub(crate) async fn identify<F, Fut>(name: &str, run: F) -> Result<Option<String>>
 where
     F: Fn(Pipeline) -> Fut,
     Fut: Future<Output = Result<Vec<Value>>>,
 {
+    if mistake!(NoRunCheck) {
+        return Ok(None);
+    }
     let (id, stored) = who(name, &run).await?;
     // Nobody without a name can be known again.
     let id = id.unwrap_or_default();

@@ -416,7 +416,7 @@ impl RedisConfig {
             return invalid("`compress_from` needs the feature `compression` of pie-orm: switch it on");
         }
         if self.authenticate_with.iter().any(|secret| secret.len() < 16) {
-            return invalid("a secret of fewer than 16 bytes is soon guessed: write 32 random ones or more");
+            return invalid("an `authenticate_with` of fewer than 16 bytes is soon guessed: write 32 random ones or more");
         }
         if self.master.is_some() && self.sentinels.is_empty() {
             return invalid(
