@@ -63,13 +63,13 @@ fn newest(known: &[(u128, i64)], before: u128) -> Option<(u128, i64)> {
 }
 
 impl History {
-    /// Starts the processes, with the program at this path; together they do so many operations, or what
+    /// Starts the processes, with the programs at these paths in turn; together they do so many operations, or what
     /// `PIE_HISTORY_OPERATIONS` says.
     ///
     /// # Panics
     /// They cannot be started.
     #[allow(clippy::expect_used, reason = "it fails a test")]
-    pub async fn start(worker: &str, shape: &str, operations: usize) -> Self {
+    pub async fn start(programs: &[&str], shape: &str, operations: usize) -> Self {
         let wanted = std::env::var("PIE_HISTORY_OPERATIONS").ok().and_then(|n| n.parse().ok());
         let wanted: usize = wanted.unwrap_or(operations);
         let folder = tempfile::tempdir().expect("a folder");
@@ -80,12 +80,14 @@ impl History {
             .await
             .expect("builds");
         engine.create_tables::<(Row,)>().await.expect("creates");
+        // What a newer version of the program has.
+        engine.sql("ALTER TABLE rows ADD COLUMN note TEXT").execute().await.expect("adds");
         Row::insert_many(&engine, (0..1_000).map(|id| NewRow { id, version: 0 })).await.expect("inserts");
         engine.close().await;
         let outputs: Vec<_> =
             (0..WORKERS).map(|worker| folder.path().join(format!("{worker}.txt"))).collect();
         let spawn = |(number, output): (usize, &PathBuf)| {
-            Command::new(worker)
+            Command::new(programs[number % programs.len()])
                 .arg(shape)
                 .arg(&database)
                 .arg(PREFIX)
@@ -119,6 +121,7 @@ impl History {
         let outputs = self.outputs.clone();
         let mut known: Vec<Known> = (0..KEYS).map(|_| Known::default()).collect();
         let mut reads = Vec::new();
+        let mut from_redis = [0_u64; WORKERS];
         let (mut operations, mut writes) = (0_u64, 0_u64);
         for (worker, output) in outputs.iter().enumerate() {
             for line in std::fs::read_to_string(output).expect("reads").lines() {
@@ -129,6 +132,7 @@ impl History {
                         "worker {worker}: {} messages, lag at most {} µs, {} µs in the mean, {} detachments, {} gaps, {} hits, {} loads",
                         words[1], words[2], words[3], words[4], words[5], words[6], words[7]
                     );
+                    assert_eq!(number(8), 0, "values of worker {worker} that could not be decoded");
                     continue;
                 }
                 operations += 1;
@@ -142,6 +146,7 @@ impl History {
                     }
                 } else {
                     reads.push((worker, key, number(2), version, words[0] == "p", words[5] == "m"));
+                    from_redis[worker] += u64::from(words[5] == "r");
                 }
             }
         }
@@ -177,6 +182,7 @@ impl History {
             }
         }
         assert!(own > 0 && past > 0 && writes > 0, "nothing was checked");
+        assert!(from_redis.iter().all(|hits| *hits > 0), "hits in Redis: {from_redis:?}");
         eprintln!(
             "history: {operations} operations, {writes} writes, G1 checked {own} times, G2 {past} times; {old} reads from \
              memory were behind another process, by {} µs at most",

@@ -187,7 +187,7 @@ async fn a_lost_shard_costs_its_own_rows_and_heals() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failover_and_a_resharding_under_load_show_nothing_old() {
     let Some(mut cluster) = RedisCluster::start().await else { return };
-    let mut history = History::start(env!("CARGO_BIN_EXE_worker"), &cluster.shape(), 200_000).await;
+    let mut history = History::start(&[env!("CARGO_BIN_EXE_worker")], &cluster.shape(), 200_000).await;
     cluster.reshard(500).await;
     assert!(!history.is_over(), "the resharding was under load");
     cluster.fail_over().await;

@@ -302,7 +302,7 @@ impl Trio {
 async fn sentinels_lead_to_the_master_also_after_a_failover_under_load() {
     let Some(mut trio) = Trio::start().await else { return };
     works(|| pie_tests::history::config(&trio.shape())).await;
-    let mut history = History::start(env!("CARGO_BIN_EXE_worker"), &trio.shape(), 100_000).await;
+    let mut history = History::start(&[env!("CARGO_BIN_EXE_worker")], &trio.shape(), 100_000).await;
     trio.fail_over().await;
     assert!(!history.is_over(), "the failover was under load");
     history.check();
@@ -317,4 +317,13 @@ async fn a_name_that_no_sentinel_knows_is_said() {
     let build = Engine::builder().database("sqlite::memory:").redis(config).require_redis().build();
     let error = build.await.expect_err("is not known");
     assert!(error.to_string().contains("no master of that name"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_versions_of_a_program_share_a_redis_and_both_keep_their_hits() {
+    let Some(server) = RedisServer::start() else { return };
+    answers(&format!("redis://127.0.0.1:{}", server.port())).await;
+    let programs = [env!("CARGO_BIN_EXE_worker"), env!("CARGO_BIN_EXE_newer_worker")];
+    // Each keeps values in its own shape; what either writes ends both. The history has no decode errors, and nothing old.
+    History::start(&programs, &format!("127.0.0.1:{}", server.port()), 60_000).await.check();
 }

@@ -116,7 +116,7 @@ impl Sentinels {
 #[derive(Clone)]
 pub(super) enum Address {
     /// One server, wherever its name leads.
-    Fixed(Client),
+    Fixed(Box<Client>),
     /// The master of the moment.
     Master(Arc<Sentinels>),
     /// One of a cluster.
@@ -127,7 +127,7 @@ impl Address {
     /// How to connect to the one server that it always is.
     pub(super) fn fixed(&self) -> Option<Client> {
         match self {
-            Self::Fixed(client) => Some(client.clone()),
+            Self::Fixed(client) => Some((**client).clone()),
             Self::Master(_) | Self::Any(_) => None,
         }
     }
@@ -138,7 +138,7 @@ impl Address {
     /// Nobody who would know could be asked.
     pub(super) async fn client(&self) -> Result<Client> {
         match self {
-            Self::Fixed(client) => Ok(client.clone()),
+            Self::Fixed(client) => Ok((**client).clone()),
             Self::Master(sentinels) => sentinels.find().await,
             Self::Any(cluster) => match cluster.upgrade() {
                 Some(cluster) => cluster.any().await,

@@ -97,6 +97,14 @@ struct Part {
     answer: Value,
 }
 
+/// What goes to one shard.
+struct Group {
+    shard: Arc<Server>,
+    pipe: Pipeline,
+    /// The places of the parts, and whether `ASKING` goes before one.
+    places: Vec<(usize, bool)>,
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -302,7 +310,7 @@ impl Cluster {
                         Some(server) => Arc::clone(server),
                         None => {
                             let Ok(client) = self.dialer.at(&address.0, port) else { continue };
-                            let server = Server::new(Address::Fixed(client), self.limits);
+                            let server = Server::new(Address::Fixed(Box::new(client)), self.limits);
                             if let Some(prefix) = self.prefix.get() {
                                 server.set_prefix(prefix);
                             }
@@ -359,29 +367,25 @@ impl Cluster {
             })
             .collect();
         for _ in 0..=MOST_REDIRECTIONS {
-            let mut groups: Vec<(Arc<Server>, Pipeline, Vec<(usize, bool)>)> = Vec::new();
+            let mut groups: Vec<Group> = Vec::new();
             for (at, shard, asking) in wanted.drain(..) {
                 let Some(shard) = shard else { continue };
-                let group = match groups.iter_mut().find(|(known, ..)| Arc::ptr_eq(known, &shard)) {
-                    Some(group) => group,
-                    None => {
-                        groups.push((shard, redis::pipe(), Vec::new()));
-                        match groups.last_mut() {
-                            Some(group) => group,
-                            None => continue,
-                        }
-                    }
-                };
+                let known = groups.iter().position(|group| Arc::ptr_eq(&group.shard, &shard));
+                let known = known.unwrap_or_else(|| {
+                    groups.push(Group { shard, pipe: redis::pipe(), places: Vec::new() });
+                    groups.len() - 1
+                });
+                let group = &mut groups[known];
                 if asking {
-                    group.1.cmd("ASKING");
+                    group.pipe.cmd("ASKING");
                 }
-                group.1.add_command(parts[at].command.clone());
-                group.2.push((at, asking));
+                group.pipe.add_command(parts[at].command.clone());
+                group.places.push((at, asking));
             }
             let answers = join_all(
                 groups
                     .into_iter()
-                    .map(|(shard, pipe, places)| async move { (shard.run(pipe, by).await, places) }),
+                    .map(|Group { shard, pipe, places }| async move { (shard.run(pipe, by).await, places) }),
             )
             .await;
             for (answers, places) in answers {
@@ -426,8 +430,8 @@ impl Cluster {
     }
 }
 
+#[allow(clippy::manual_async_fn, reason = "the futures have to be `Send`, which only this form can say")]
 impl Wire for Arc<Cluster> {
-    #[allow(clippy::manual_async_fn, reason = "the future has to be `Send`, which only this form can say")]
     fn run(&self, pipe: Pipeline, by: Deadline) -> impl Future<Output = Result<Vec<Value>>> + Send {
         async move {
             let map = match tokio::time::timeout_at(by, self.map()).await {

@@ -320,7 +320,7 @@ impl RedisConfig {
             return Ok(Servers::Cluster(Cluster::new(seeds, dialer, self.limits())));
         }
         let Some(master) = &self.master else {
-            return Ok(Servers::One(Server::new(Address::Fixed(dialer.to(addr)?), self.limits())));
+            return Ok(Servers::One(Server::new(Address::Fixed(Box::new(dialer.to(addr)?)), self.limits())));
         };
         let mut settings = RedisConnectionInfo::default();
         if let Some(username) = &self.sentinel_username {
@@ -416,7 +416,9 @@ impl RedisConfig {
             return invalid("`compress_from` needs the feature `compression` of pie-orm: switch it on");
         }
         if self.authenticate_with.iter().any(|secret| secret.len() < 16) {
-            return invalid("an `authenticate_with` of fewer than 16 bytes is soon guessed: write 32 random ones or more");
+            return invalid(
+                "an `authenticate_with` of fewer than 16 bytes is soon guessed: write 32 random ones or more",
+            );
         }
         if self.master.is_some() && self.sentinels.is_empty() {
             return invalid(

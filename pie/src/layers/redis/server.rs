@@ -283,7 +283,7 @@ impl Server {
     }
 
     /// The breaker closes.
-    fn closed(&self, checked: Checked) {
+    fn closed(&self, checked: &Checked) {
         let (said, before) = self.trouble(|trouble| {
             trouble.last = None;
             trouble.since = Instant::now();
@@ -403,7 +403,7 @@ impl Server {
                 };
                 let up = matches!(next, State::Up(..));
                 if up {
-                    server.closed(checked);
+                    server.closed(&checked);
                 }
                 let mut closed = false;
                 server.state.send_if_modified(|state| {

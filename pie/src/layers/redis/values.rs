@@ -146,7 +146,8 @@ mod tests {
         }
         #[cfg(feature = "compression")]
         for secrets in [&[][..], &["one"]] {
-            let small = values(|config| config.compress_from(1_000).authenticate_with(secrets.iter().copied()));
+            let small =
+                values(|config| config.compress_from(1_000).authenticate_with(secrets.iter().copied()));
             let stored = small.seal(&key("a"), &envelope).expect("fits");
             assert!(stored.len() < 200, "{}", stored.len());
             assert_eq!(small.unseal(&key("a"), stored), envelope);
