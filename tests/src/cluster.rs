@@ -4,13 +4,19 @@ use std::process::{Command, Stdio};
 
 use redis::aio::MultiplexedConnection;
 
+use crate::proxy::Proxy;
 use crate::redis_server::{RedisServer, free_port};
 use crate::until;
+
+const ARGUMENTS: [&str; 6] =
+    ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--repl-diskless-sync-delay", "0"];
 
 /// The cluster; its servers are ended when it is dropped.
 #[derive(Debug)]
 pub struct RedisCluster {
     servers: Vec<RedisServer>,
+    /// One in front of each server, if they count; clients are led to them.
+    proxies: Vec<Proxy>,
 }
 
 /// One server as `CLUSTER NODES` tells.
@@ -44,24 +50,36 @@ impl RedisCluster {
     /// # Panics
     /// There is none and `CI` is `true`, or it does not come up.
     pub async fn start() -> Option<Self> {
-        let mut servers = Vec::new();
+        Self::start_with(false).await
+    }
+
+    /// Starts one whose clients are led to a proxy in front of each server.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub async fn start_counted() -> Option<Self> {
+        Self::start_with(true).await
+    }
+
+    async fn start_with(counted: bool) -> Option<Self> {
+        let (mut servers, mut proxies) = (Vec::new(), Vec::new());
         while servers.len() < 6 {
             // The bus has the port 10,000 above.
             let port = free_port()?;
             if port > 55_000 {
                 continue;
             }
-            let arguments = [
-                "--cluster-enabled",
-                "yes",
-                "--cluster-node-timeout",
-                "1000",
-                "--repl-diskless-sync-delay",
-                "0",
-            ];
+            let mut arguments = ARGUMENTS.to_vec();
+            let announced;
+            if counted {
+                let proxy = Proxy::start(port).await.ok()?;
+                announced = proxy.port().to_string();
+                arguments.extend(["--cluster-announce-port", &announced]);
+                proxies.push(proxy);
+            }
             servers.push(RedisServer::start_on(port, &arguments)?);
         }
-        let cluster = Self { servers };
+        let cluster = Self { servers, proxies };
         for server in &cluster.servers {
             until("each server answers", async || Self::ask(server.port(), &["PING"]).await.is_some()).await;
         }
@@ -93,6 +111,12 @@ impl RedisCluster {
     #[must_use]
     pub fn ports(&self) -> Vec<u16> {
         self.servers.iter().map(RedisServer::port).collect()
+    }
+
+    /// The proxies in front of the servers, of a cluster that counts.
+    #[must_use]
+    pub fn proxies(&self) -> &[Proxy] {
+        &self.proxies
     }
 
     /// How processes of the history test reach it.
@@ -165,6 +189,28 @@ impl RedisCluster {
     /// Ends the server on a port at once.
     pub fn kill(&mut self, port: u16) {
         self.servers.iter_mut().filter(|server| server.port() == port).for_each(RedisServer::kill);
+    }
+
+    /// Ends a server at once, and starts it again from what it saved last.
+    pub async fn restart_from_snapshot(&mut self, port: u16) {
+        for server in self.servers.iter_mut().filter(|server| server.port() == port) {
+            server.restart_with(&ARGUMENTS);
+        }
+        self.settled().await;
+    }
+
+    /// Says the same to every server.
+    ///
+    /// # Panics
+    /// One of them refuses.
+    #[allow(clippy::expect_used, reason = "it fails a test")]
+    pub async fn tell_all(&self, words: &[&str]) {
+        for port in self.ports() {
+            if let Some(mut connection) = Self::connect(port).await {
+                let told = redis::cmd(words[0]).arg(&words[1..]).query_async::<()>(&mut connection).await;
+                told.expect("does as it is told");
+            }
+        }
     }
 
     /// Moves slots from one master to another.

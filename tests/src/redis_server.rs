@@ -114,6 +114,12 @@ impl RedisServer {
         self.child = Self::spawn(self.port, self.folder.path(), arguments).expect("it started before");
     }
 
+    /// Where the server keeps its files.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Stops the process where it is, as a machine that swaps or a debugger does; or lets it go on.
     ///
     /// # Panics

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use pie::prelude::*;
-use pie::{Memory, RedisConfig, Source};
+use pie::{ErrorKind, Memory, OnL2Down, RedisConfig, Source};
 use pie_tests::cluster::RedisCluster;
 use pie_tests::history::{History, config};
 use pie_tests::log::Log;
@@ -136,22 +136,68 @@ async fn a_cluster_is_used_like_one_server_and_every_shard_alike() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lookup_is_one_network_wait_whatever_shards_it_needs() {
+    let _log = Log::start().await;
+    let Some(cluster) = RedisCluster::start_counted().await else { return };
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let redis =
+        RedisConfig::cluster(cluster.proxies().iter().map(|proxy| format!("127.0.0.1:{}", proxy.port())))
+            .budget(Duration::from_secs(10))
+            .connect_timeout(Duration::from_secs(20))
+            // Its own trips would count.
+            .heartbeat(Duration::from_secs(600));
+    let engine = Engine::builder()
+        .database(format!("sqlite://{}", file.path().display()))
+        .memory(Memory::default())
+        .redis(redis)
+        .require_redis()
+        .build()
+        .await
+        .expect("connects");
+    engine.create_tables::<(User,)>().await.expect("creates");
+    fill(&engine).await;
+    all_stored(&engine).await;
+    let ids: Vec<i64> = (1..=ROWS).collect();
+    let trips = || -> Vec<u64> { cluster.proxies().iter().map(|proxy| proxy.trips()).collect() };
+    // Who has which slots is asked for now and then, on connections of their own: so until a try without that.
+    until("a row is one trip to each shard at most", async || {
+        forget(&engine).await;
+        trips();
+        let row = User::find_by_id(&engine, 5).required().await.expect("reads");
+        assert_eq!(row.source(), Source::Redis);
+        trips().iter().all(|trips| *trips <= 1)
+    })
+    .await;
+    until("many rows are one trip to each shard at most", async || {
+        forget(&engine).await;
+        trips();
+        let rows = User::find_by_ids(&engine, &ids).await.expect("reads");
+        assert!(rows.iter().flatten().all(|row| row.source() == Source::Redis));
+        let trips = trips();
+        trips.iter().sum::<u64>() > 0 && trips.iter().all(|trips| *trips <= 1)
+    })
+    .await;
+    // Others are told when every shard has removed what it had: another trip, after those.
+    until("an invalidation is one trip to each shard, and one to tell", async || {
+        trips();
+        engine.cache().clear().await.expect("clears");
+        let trips = trips();
+        trips.iter().sum::<u64>() == 4 && trips.iter().max() == Some(&2)
+    })
+    .await;
+    engine.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_shard_costs_its_own_rows_and_heals() {
     let _log = Log::start().await;
     let Some(mut cluster) = RedisCluster::start().await else { return };
     // What the others have stays readable, and nobody takes the place of the lost one.
-    for port in cluster.ports() {
-        let mut connection = RedisCluster::connect(port).await.expect("answers");
-        for setting in [["cluster-require-full-coverage", "no"], ["cluster-replica-no-failover", "yes"]] {
-            let set: redis::RedisResult<()> =
-                redis::cmd("CONFIG").arg("SET").arg(&setting).query_async(&mut connection).await;
-            set.expect("is set");
-        }
-    }
+    cluster.tell_all(&["CONFIG", "SET", "cluster-require-full-coverage", "no"]).await;
+    cluster.tell_all(&["CONFIG", "SET", "cluster-replica-no-failover", "yes"]).await;
     let file = tempfile::NamedTempFile::new().expect("a file");
     let a = engine(&cluster, file.path()).await;
     fill(&a).await;
-    // Without tags: those are on one shard each.
     a.cache().flush().await;
     all_stored(&a).await;
     let lost = cluster.nodes().await.into_iter().find(|node| node.is_master).expect("there is one").port;
@@ -166,20 +212,46 @@ async fn a_lost_shard_costs_its_own_rows_and_heals() {
     assert!(hits < ROWS, "{hits}");
     User::update_by_id(&a, 1).name("new").await.expect("writes");
     assert_eq!(User::find_by_id(&a, 1).required().await.expect("reads").name, "new");
-    for port in cluster.ports() {
-        if let Some(mut connection) = RedisCluster::connect(port).await {
-            let set: redis::RedisResult<()> = redis::cmd("CONFIG")
-                .arg(&["SET", "cluster-replica-no-failover", "no"])
-                .query_async(&mut connection)
-                .await;
-            set.expect("is set");
-        }
+    // What a read does without its shard is its own choice.
+    let mut failed = 0;
+    for id in 1..=ROWS {
+        let strict = User::find_by_id(&a, id).skip_memory().on_l2_down(OnL2Down::Fail).await;
+        failed += i64::from(strict.is_err_and(|error| error.kind() == ErrorKind::Layer));
     }
+    assert!(failed > 0, "some rows are on the lost shard");
+    cluster.tell_all(&["CONFIG", "SET", "cluster-replica-no-failover", "no"]).await;
     // Its replica takes over, with what it had: nothing of that is believed.
     all_stored(&a).await;
     until("all is well", async || a.health().is_ok()).await;
     let b = engine(&cluster, file.path()).await;
     assert_eq!(User::find_by_id(&b, 1).required().await.expect("reads").name, "new");
+    a.close().await;
+    b.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_shard_brings_back_from_an_old_snapshot_is_not_believed() {
+    let _log = Log::start().await;
+    let Some(mut cluster) = RedisCluster::start().await else { return };
+    // Nobody takes the place of a shard that comes back.
+    cluster.tell_all(&["CONFIG", "SET", "cluster-replica-no-failover", "yes"]).await;
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let (a, b) = (engine(&cluster, file.path()).await, engine(&cluster, file.path()).await);
+    fill(&a).await;
+    all_stored(&a).await;
+    // Every shard keeps what it has now: the values, and the tokens that they were stored under.
+    cluster.tell_all(&["SAVE"]).await;
+    User::query(&a).update().set(User::NAME, "new").await.expect("writes");
+    for node in cluster.nodes().await.into_iter().filter(|node| node.is_master) {
+        cluster.restart_from_snapshot(node.port).await;
+        for engine in [&b, &a] {
+            for id in 1..=ROWS {
+                let row = User::find_by_id(engine, id).skip_memory().required().await.expect("reads");
+                assert_eq!(row.name, "new", "row {id}");
+            }
+        }
+    }
+    all_stored(&a).await;
     a.close().await;
     b.close().await;
 }

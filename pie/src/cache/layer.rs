@@ -229,15 +229,24 @@ pub struct SharedRead<'a> {
 pub struct SharedReply {
     /// The stored bytes.
     pub bytes: Option<Bytes>,
-    /// The tokens of the names, in their order. All of them exist when the reply arrives.
+    /// The tokens of the names, in their order. All of them exist when the reply arrives; none for a value that can neither be
+    /// read nor stored for now.
     pub tokens: Arc<[Token]>,
+    /// Whether that is because a part of the layer failed.
+    pub failed: bool,
 }
 
 impl SharedReply {
     /// A reply with these bytes and tokens.
     #[must_use]
     pub fn new(bytes: Option<Bytes>, tokens: impl Into<Arc<[Token]>>) -> Self {
-        Self { bytes, tokens: tokens.into() }
+        Self { bytes, tokens: tokens.into(), failed: false }
+    }
+
+    /// A reply for a value that a part of the layer should have, which failed.
+    #[must_use]
+    pub fn failed() -> Self {
+        Self { bytes: None, tokens: Arc::new([]), failed: true }
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::groups::{Group, GroupStats, Groups};
+use super::health::Health;
 use super::latency::{Histogram, Latency};
 use super::layer::LayerUsage;
 use crate::query::Source;
@@ -232,6 +233,8 @@ pub struct Report {
     pub groups: Vec<GroupStats>,
     /// What was heard from other processes.
     pub messages: MessageStats,
+    /// How the layers are doing.
+    pub health: Health,
 }
 
 impl fmt::Display for Report {
@@ -280,7 +283,11 @@ impl fmt::Display for Report {
                 time(group.load_latency.p99)
             )?;
         }
-        write!(f, "\nother processes: {}", self.messages)
+        write!(f, "\nother processes: {}", self.messages)?;
+        match self.health.layers.iter().any(|layer| layer.shared.is_some()) {
+            true => write!(f, "\nhealth: {}", self.health),
+            false => Ok(()),
+        }
     }
 }
 

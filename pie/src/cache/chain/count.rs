@@ -21,6 +21,7 @@ impl Chain {
             layers,
             groups: self.groups.all().map(Group::stats).collect(),
             messages: self.message_stats(),
+            health: self.health(),
         }
     }
 

@@ -30,7 +30,7 @@ impl Chain {
             // The layer itself may wait longer; that is no trouble of its.
             Some(patience) => task::timeout(Duration::from_millis(patience), asking).await??,
         };
-        let fits = |i: usize, reply: &SharedReply| reply.tokens.len() == items[i].names.len();
+        let fits = |i: usize, reply: &SharedReply| reply.failed || reply.tokens.len() == items[i].names.len();
         Some(wanted.iter().copied().zip(replies).filter(|(i, reply)| fits(*i, reply)).collect())
     }
 
@@ -163,6 +163,10 @@ impl Chain {
         for (i, reply) in replies {
             let Some((place, _)) = places.find(|(_, wanted)| *wanted == i) else { break };
             let Some(ticket) = &mut tickets[i] else { continue };
+            if reply.failed {
+                ticket.failed = Some(level.layer.name());
+                continue;
+            }
             if let Some(tags) = Self::unnamed_tags(&items[i], &reply) {
                 tagged.push((place, i, tags));
             }

@@ -57,6 +57,8 @@ pub(super) struct Cluster {
     servers: Mutex<HashMap<(String, u16), Arc<Server>>>,
     changed: Arc<Notify>,
     next: AtomicUsize,
+    /// Where commands go that any shard takes: each process has its own, so that all have some, and its messages stay in order.
+    home: usize,
     started: AtomicBool,
     closed: AtomicBool,
     trouble: Mutex<Option<String>>,
@@ -94,7 +96,8 @@ struct Part {
     command: Cmd,
     /// Its place in the pipeline.
     of: usize,
-    answer: Value,
+    /// `None` while no shard has answered.
+    answer: Option<Value>,
 }
 
 /// What goes to one shard.
@@ -126,6 +129,7 @@ impl Cluster {
             servers: Mutex::default(),
             changed: Arc::default(),
             next: AtomicUsize::new(0),
+            home: fastrand::usize(..1_024),
             started: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             trouble: Mutex::default(),
@@ -186,6 +190,12 @@ impl Cluster {
                 join_all(map.shards.iter().map(|shard| shard.up())).await;
             }
         }
+    }
+
+    /// The shard of this process, or the next one that can be used.
+    fn home<'m>(&self, map: &'m Map) -> Option<&'m Arc<Server>> {
+        let all = (0..map.shards.len()).map(|at| &map.shards[(self.home + at) % map.shards.len()]);
+        all.clone().find(|shard| shard.is_up()).or_else(|| all.clone().next())
     }
 
     /// A shard that can be used, one after the other.
@@ -361,7 +371,7 @@ impl Cluster {
             .map(|at| {
                 let shard = match key(&parts[at].command) {
                     Some(key) => map.of(slot(key)),
-                    None => map.shards.iter().find(|shard| shard.is_up()).or(map.shards.first()),
+                    None => self.home(map),
                 };
                 (at, shard.map(Arc::clone), false)
             })
@@ -402,7 +412,7 @@ impl Cluster {
                     if let Some((shard, asking)) = self.redirected(&answer) {
                         wanted.push((at, Some(shard), asking));
                     }
-                    parts[at].answer = answer;
+                    parts[at].answer = Some(answer);
                 }
             }
             if wanted.is_empty() {
@@ -441,15 +451,10 @@ impl Wire for Arc<Cluster> {
             let commands: Vec<&Cmd> = pipe.cmd_iter().collect();
             let mut all: Vec<Part> = Vec::with_capacity(commands.len());
             for (of, command) in commands.iter().enumerate() {
-                all.extend(parts(command).into_iter().map(|command| Part {
-                    command,
-                    of,
-                    answer: unreachable_answer(),
-                }));
+                all.extend(parts(command).into_iter().map(|command| Part { command, of, answer: None }));
             }
             self.send(&map, &mut all, by).await;
-            let unreachable = unreachable_answer();
-            if all.iter().all(|part| part.answer == unreachable) {
+            if all.iter().all(|part| part.answer.is_none()) {
                 return Err(Error::new(
                     ErrorKind::Layer,
                     "no shard of the Redis cluster that was asked can be used",
@@ -457,7 +462,7 @@ impl Wire for Arc<Cluster> {
             }
             let mut answers: Vec<Vec<Value>> = commands.iter().map(|_| Vec::new()).collect();
             for part in all {
-                answers[part.of].push(part.answer);
+                answers[part.of].push(part.answer.unwrap_or_else(unreachable_answer));
             }
             let whole = commands.iter().zip(answers).map(|(command, mut answers)| {
                 match command.args_iter().next() {

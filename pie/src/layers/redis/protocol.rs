@@ -518,7 +518,10 @@ impl<W: Wire> Protocol<W> {
             }
             if !known {
                 // Nothing may be stored, or served, without all of them.
-                return SharedReply::new(None, &[][..]);
+                return match self.full.is_known() {
+                    true => SharedReply::new(None, &[][..]),
+                    false => SharedReply::failed(),
+                };
             }
             let bytes = match value {
                 // What GETRANGE says of a key that is not there.

@@ -234,28 +234,31 @@ impl Server {
 
     /// Gives the connections with this number up (any, without a number) and begins to make new ones.
     pub(super) fn lost(self: &Arc<Self>, id: Option<u64>, why: &Error) {
-        let mut trying = false;
+        let same =
+            |state: &State| matches!(state, State::Up(_, current) if id.is_none_or(|id| id == *current));
+        if self.falls(same, why) {
+            self.keep_trying();
+        }
+    }
+
+    /// The first attempt takes longer than a lookup waits: it goes on, and later lookups do not wait for it.
+    fn slow_at_first(&self, why: &Error) {
+        self.falls(|state| matches!(state, State::First), why);
+    }
+
+    /// The breaker opens, if the state is such.
+    fn falls(&self, from: impl Fn(&State) -> bool, why: &Error) -> bool {
         let changed = self.state.send_if_modified(|state| {
-            let same = match state {
-                State::Up(_, current) => id.is_none_or(|id| id == *current),
-                // The first attempt takes longer than a lookup waits: it goes on, and later lookups do not wait for it.
-                State::First => {
-                    trying = true;
-                    id.is_none()
-                }
-                _ => false,
-            };
-            if same {
+            let falls = from(state);
+            if falls {
                 *state = State::Down;
             }
-            same
+            falls
         });
         if changed {
             self.opened(why);
-            if !trying {
-                self.keep_trying();
-            }
         }
+        changed
     }
 
     pub(super) fn close(&self) {
@@ -456,7 +459,10 @@ impl Wire for Arc<Server> {
             match tokio::time::timeout_at(by, work).await {
                 Ok(outcome) => outcome,
                 Err(_) => {
-                    self.lost(used, &late());
+                    match used {
+                        Some(id) => self.lost(Some(id), &late()),
+                        None => self.slow_at_first(&late()),
+                    }
                     Err(late())
                 }
             }
