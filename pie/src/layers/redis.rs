@@ -1,16 +1,22 @@
 //! L2: bytes and tokens in Redis, behind multiplexed connections that reconnect by themselves.
 //!
-//! A lookup never waits longer than its budget for Redis. The first call that fails or times out marks its connection
-//! down; from then on calls fail at once, while a task reconnects with growing pauses. Invalidations that could not be
-//! sent are kept and sent before anything is read again.
+//! A lookup never waits longer than its budget for Redis. The first call that fails or times out opens the breaker of its server;
+//! from then on calls fail at once, while a task tries again with growing pauses. Invalidations that could not be sent are kept,
+//! and sent before anything is read again.
+//!
+//! The rooms: `protocol` says what is said to Redis (`exchange`: values, `locks`, `pending`, `message`), `wire` is how it gets
+//! there: to one server (`server`, found by `address`, checked by `check`) or to many (`cluster`, where `layout` says what lies
+//! where). `values` is how bytes are stored, `listen` hears other processes.
 
 mod address;
 mod check;
 mod cluster;
 mod config;
+mod exchange;
 mod full;
 pub(crate) mod layout;
 mod listen;
+mod locks;
 mod message;
 mod pending;
 pub(crate) mod protocol;
