@@ -320,3 +320,99 @@ async fn values_are_signed_compressed_and_bounded_on_their_way() {
     let small = engine(&[new], 20).await;
     assert_eq!((source(&small).await, source(&small).await), (Source::Database, Source::Database));
 }
+
+/// A connection that does what an operator does.
+async fn operator(port: u16) -> redis::aio::MultiplexedConnection {
+    let client = redis::Client::open(format!("redis://127.0.0.1:{port}")).expect("a url");
+    let mut connection = None;
+    until("the server answers", async || {
+        connection = client.get_multiplexed_async_connection().await.ok();
+        connection.is_some()
+    })
+    .await;
+    connection.expect("connected")
+}
+
+async fn tell(operator: &mut redis::aio::MultiplexedConnection, words: &[&str]) {
+    redis::cmd(words[0]).arg(&words[1..]).query_async::<()>(operator).await.expect("is done");
+}
+
+/// An engine on a Redis of its own, with a few rows.
+async fn with_rows(port: u16) -> Engine {
+    let redis = RedisConfig::new(format!("127.0.0.1:{port}")).budget(Duration::from_secs(5));
+    let engine = Engine::builder()
+        .database("sqlite::memory:")
+        .memory(Memory::default())
+        .redis(redis.heartbeat(Duration::from_millis(100)))
+        .build()
+        .await
+        .expect("builds");
+    engine.create_tables::<(Row,)>().await.expect("creates");
+    Row::insert_many(&engine, (1..=9).map(|id| NewRow { id, version: 1 })).await.expect("inserts");
+    engine
+}
+
+async fn source(engine: &Engine, id: i64) -> Source {
+    forget(engine).await;
+    let row = Row::find_by_id(engine, id).required().await.expect("reads");
+    engine.cache().flush().await;
+    row.source()
+}
+
+#[tokio::test]
+async fn a_full_redis_is_still_read_and_told_of_writes() {
+    let log = Log::start().await;
+    let Some(server) = RedisServer::start() else { return };
+    let mut operator = operator(server.port()).await;
+    let engine = with_rows(server.port()).await;
+    for id in 1..=3 {
+        until("it is stored", async || source(&engine, id).await == Source::Redis).await;
+    }
+    // Below what it has already: nothing more goes in, nothing is evicted.
+    tell(&mut operator, &["CONFIG", "SET", "maxmemory", "1"]).await;
+    assert_eq!(source(&engine, 4).await, Source::Database, "the trouble is found out by a miss");
+    for _ in 0..3 {
+        assert_eq!(source(&engine, 4).await, Source::Database, "and not stored");
+        assert_eq!((source(&engine, 1).await, source(&engine, 2).await), (Source::Redis, Source::Redis));
+    }
+    let health = engine.health();
+    assert!(health.layers[1].shared.as_ref().expect("is shared").full && !health.is_ok(), "{health}");
+    // A write ends what is there, in the full server as well.
+    Row::update_by_id(&engine, 1).version(2).await.expect("writes");
+    assert_eq!(engine.health().unsent(), 0);
+    assert_eq!(source(&engine, 1).await, Source::Database);
+    assert_eq!(source(&engine, 3).await, Source::Redis);
+    tell(&mut operator, &["CONFIG", "SET", "maxmemory", "0"]).await;
+    until("it is stored again", async || source(&engine, 4).await == Source::Redis).await;
+    until("all is well", async || engine.health().is_ok()).await;
+    let said = |what: &str| log.events().iter().filter(|event| event.contains(what)).count();
+    assert_eq!((said("Redis is full"), said("takes values again"), said("not usable")), (1, 1, 0));
+}
+
+#[tokio::test]
+async fn a_server_that_became_a_replica_is_noticed_without_a_read() {
+    let _log = Log::start().await;
+    let Some(server) = RedisServer::start() else { return };
+    let mut operator = operator(server.port()).await;
+    let engine = with_rows(server.port()).await;
+    until("it is stored", async || source(&engine, 1).await == Source::Redis).await;
+    tell(&mut operator, &["REPLICAOF", "127.0.0.1", "1"]).await;
+    until("the heartbeat sees it", async || !engine.health().is_ok()).await;
+    tell(&mut operator, &["REPLICAOF", "NO", "ONE"]).await;
+    until("it is a master again", async || engine.health().is_ok()).await;
+}
+
+#[tokio::test]
+async fn something_of_anothers_in_the_place_of_a_lock_keeps_nobody_out() {
+    let _log = Log::start().await;
+    let Some(server) = RedisServer::start() else { return };
+    let mut operator = operator(server.port()).await;
+    let engine = with_rows(server.port()).await;
+    until("it is stored", async || source(&engine, 1).await == Source::Redis).await;
+    let keys: Vec<String> =
+        redis::cmd("KEYS").arg("pie:row:1@*").query_async(&mut operator).await.expect("keys");
+    let lock = format!("{}~l", keys[0]);
+    tell(&mut operator, &["SET", &lock, "another's, without an end"]).await;
+    let row = Row::find_by_id(&engine, 1).refresh().lock(true).required().await.expect("reads");
+    assert_eq!(row.source(), Source::Database);
+}
