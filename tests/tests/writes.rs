@@ -284,10 +284,29 @@ async fn a_cascade_to_a_table_in_other_letters_is_found() -> pie::Result<()> {
 
 #[tokio::test]
 async fn a_long_transaction_ends_everything_of_its_model_instead_of_every_row() -> pie::Result<()> {
+    // The name of the other family may share a slot of the versions with one of thousands, with one chance in a hundred; hardly
+    // in three engines, which hash differently.
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        match long_transaction().await? {
+            Some(counts) if counts.iter().any(|(_, others)| *others > 6) => seen.push(counts),
+            Some(counts) => {
+                let [(few, _), (all, _)] = counts;
+                assert!(few <= 4 && all == 20, "{counts:?}");
+                return Ok(());
+            }
+            None => return Ok(()),
+        }
+    }
+    panic!("another model's rows ended as well: {seen:?}");
+}
+
+/// How many of 20 rows elsewhere, and of 20 rows of another model, are loaded anew after transactions of 100 and of 6,000 rows.
+async fn long_transaction() -> pie::Result<Option<[(u64, u64); 2]>> {
     let engine = engine().await;
     engine.create_tables::<(User, Visit)>().await?;
     if !engine.has_transactions() {
-        return Ok(());
+        return Ok(None);
     }
     // Many, because two names may share a slot of the versions.
     let outside = async || -> pie::Result<u64> {
@@ -304,7 +323,8 @@ async fn a_long_transaction_ends_everything_of_its_model_instead_of_every_row() 
         }
         Ok(engine.cache().stats().loads - before)
     };
-    for (rows, ends) in [(100, false), (6_000, true)] {
+    let mut counts = [(0, 0); 2];
+    for (rows, count) in [100, 6_000].into_iter().zip(&mut counts) {
         outside().await?;
         other().await?;
         let tx = engine.begin().await?;
@@ -312,8 +332,7 @@ async fn a_long_transaction_ends_everything_of_its_model_instead_of_every_row() 
             User::insert(&tx, user(&format!("{rows} {number}"), "a")).await?;
         }
         tx.commit().await?;
-        let (loads, others) = (outside().await?, other().await?);
-        assert!(if ends { loads == 20 } else { loads <= 4 } && others <= 6, "{rows} rows: {loads}, {others}");
+        *count = (outside().await?, other().await?);
     }
-    Ok(())
+    Ok(Some(counts))
 }
