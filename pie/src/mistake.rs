@@ -23,6 +23,12 @@ pub(crate) enum Mistake {
     JoinNoToken,
     /// A new connection is trusted without asking which server it is.
     NoRunCheck,
+    /// A server that others have marked is trusted, although this process spoke to another one until now.
+    TrustsMarksOfOthers,
+    /// What was read from a server stays in memory when another one comes in its place.
+    KeepsWhatTheOldOneSaid,
+    /// What became unsent while a read was under way is not seen by it.
+    NoSecondLook,
     /// Nothing ends in this process when it subscribes again.
     NoReconnectBump,
     /// A value set by hand does not end the one before it.

@@ -2,7 +2,7 @@
 //! also keep answers back, slow them down, cut them short or replace them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -35,6 +35,7 @@ struct Counts {
 #[derive(Debug)]
 pub struct Proxy {
     port: u16,
+    server: Arc<AtomicU16>,
     counts: Arc<Counts>,
     /// Counted up to cut every connection; odd while none is taken.
     cuts: Arc<watch::Sender<u64>>,
@@ -51,6 +52,8 @@ impl Proxy {
         let port = listener.local_addr()?.port();
         let (counts, cuts) = (Arc::<Counts>::default(), Arc::new(watch::Sender::new(0)));
         let answers = Arc::new(watch::Sender::new(Answers::Pass));
+        let server = Arc::new(AtomicU16::new(server));
+        let target = Arc::clone(&server);
         let (counter, watched, way) = (Arc::clone(&counts), Arc::clone(&cuts), Arc::clone(&answers));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -59,6 +62,7 @@ impl Proxy {
                     continue;
                 }
                 let (counter, way) = (Arc::clone(&counter), way.subscribe());
+                let server = target.load(Ordering::SeqCst);
                 tokio::spawn(async move {
                     tokio::select! {
                         _ = pass(client, server, counter, way) => {}
@@ -67,7 +71,7 @@ impl Proxy {
                 });
             }
         });
-        Ok(Self { port, counts, cuts, answers })
+        Ok(Self { port, server, counts, cuts, answers })
     }
 
     /// Cuts every connection, and takes no other: as if the server had gone.
@@ -78,6 +82,13 @@ impl Proxy {
     /// Takes connections again.
     pub fn mend(&self) {
         self.cuts.send_modify(|cuts| *cuts += *cuts % 2);
+    }
+
+    /// Leads to another server from now on: cuts every connection, and takes new ones.
+    pub fn lead_to(&self, server: u16) {
+        self.cut();
+        self.server.store(server, Ordering::SeqCst);
+        self.mend();
     }
 
     /// Keeps back what the server answers, until it is told otherwise.

@@ -13,6 +13,7 @@ use pie::prelude::*;
 use pie::{CacheConfig, ErrorKind, ManualClock, Memory, MemoryConfig, OnL2Down, RedisConfig, Source};
 use pie_tests::gated::{Gate, Gated};
 use pie_tests::log::Log;
+use pie_tests::proxy::Proxy;
 use pie_tests::redis_server::{RedisServer, free_port};
 use pie_tests::{redis_server, unique, until};
 use tokio::sync::Mutex;
@@ -415,4 +416,74 @@ async fn something_of_anothers_in_the_place_of_a_lock_keeps_nobody_out() {
     tell(&mut operator, &["SET", &lock, "another's, without an end"]).await;
     let row = Row::find_by_id(&engine, 1).refresh().lock(true).required().await.expect("reads");
     assert_eq!(row.source(), Source::Database);
+}
+
+#[tokio::test]
+async fn two_masters_at_once_cost_nobody_his_own_writes_and_leave_nothing_old() {
+    let _log = Log::start().await;
+    let (port, at_once) = (free_port().expect("a port"), ["--repl-diskless-sync-delay", "0"]);
+    let Some(old) = RedisServer::start_on(port, &at_once) else { return };
+    let operator_of_old = operator(old.port()).await;
+    let master = old.port().to_string();
+    let port = free_port().expect("a port");
+    let new = RedisServer::start_on(port, &["--replicaof", "127.0.0.1", &master]).expect("starts");
+    let mut operator_of_new = operator(new.port()).await;
+    let (near_old, near_new) =
+        (Proxy::start(old.port()).await.expect("starts"), Proxy::start(old.port()).await.expect("starts"));
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let engine = async |proxy: &Proxy| {
+        let engine = Engine::builder()
+            .database(format!("sqlite://{}", file.path().display()))
+            .memory(Memory::default())
+            .redis(RedisConfig::new(format!("127.0.0.1:{}", proxy.port())).budget(Duration::from_secs(5)))
+            .require_redis()
+            .build()
+            .await
+            .expect("builds");
+        engine.create_tables::<(Row,)>().await.expect("creates");
+        until("it hears", async || engine.health().is_ok()).await;
+        engine
+    };
+    let (left, moved) = (engine(&near_old).await, engine(&near_new).await);
+    Row::insert_many(&left, (1..=2).map(|id| NewRow { id, version: 0 })).await.expect("inserts");
+    let past = async |engine: &Engine, id| {
+        Row::find_by_id(engine, id).skip_memory().required().await.expect("reads")
+    };
+    let plain = async |engine: &Engine, id| Row::find_by_id(engine, id).required().await.expect("reads");
+    for id in [1, 2] {
+        until("it is stored", async || past(&left, id).await.source() == Source::Redis).await;
+    }
+    until("the replica has it all", async || {
+        let wait = redis::cmd("WAIT").arg(1).arg(100).query_async(&mut operator_of_old.clone()).await;
+        wait.is_ok_and(|copies: i64| copies == 1)
+    })
+    .await;
+
+    // One engine is led to the new master; the other stays with the old one, which goes on.
+    tell(&mut operator_of_new, &["REPLICAOF", "NO", "ONE"]).await;
+    near_new.lead_to(new.port());
+    for id in [1, 2] {
+        until("it is stored there", async || past(&moved, id).await.source() == Source::Redis).await;
+    }
+    Row::update_by_id(&left, 1).version(1).await.expect("writes");
+    Row::update_by_id(&moved, 2).version(1).await.expect("writes");
+    assert_eq!((left.health().unsent(), moved.health().unsent()), (0, 0), "both were told that it is done");
+    assert_eq!((past(&left, 1).await.version, past(&moved, 2).await.version), (1, 1), "each sees its own");
+    // What two masters cost while there are two: neither can know of the other.
+    assert_eq!((past(&left, 2).await.version, past(&moved, 1).await.version), (0, 0));
+    assert_eq!((plain(&left, 2).await.version, plain(&moved, 1).await.version), (0, 0));
+
+    // The other one is led there as well, where the row that it wrote is stored as it was, and the mark is the new master's.
+    near_old.lead_to(new.port());
+    let mut seen = Vec::new();
+    until("it is led there", async || {
+        seen.push(past(&left, 1).await.version);
+        left.health().is_ok()
+    })
+    .await;
+    assert!(seen.iter().all(|version| *version == 1), "its own write, also where that was lost: {seen:?}");
+    assert_eq!((past(&left, 1).await.version, plain(&left, 1).await.version), (1, 1));
+    assert_eq!(plain(&left, 2).await.version, 1, "nothing that the old master said is left in memory");
+    until("the other one is told", async || plain(&moved, 1).await.version == 1).await;
+    assert_eq!(past(&moved, 1).await.version, 1);
 }

@@ -81,6 +81,11 @@ impl Inbox {
         });
     }
 
+    /// What this process has may come from a server that was no master any more: everything in it ends.
+    pub(crate) fn end(&self) {
+        self.with(|chain| chain.stamps.bump_epoch());
+    }
+
     /// A message took this long from its sender to here.
     pub fn lag(&self, lag: Duration) {
         self.with(|chain| {

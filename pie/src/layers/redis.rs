@@ -41,7 +41,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::query::Source;
 
 #[cfg(test)]
-pub(crate) use check::{identify, mark, trust};
+pub(crate) use check::{Acquaintance, identify, mark, trust};
 pub use config::{IntoRedisConfig, RedisConfig};
 use listen::Listener;
 use protocol::Protocol;

@@ -28,6 +28,7 @@ struct Unit {
 /// A pipeline on its way.
 pub(super) struct Op {
     engine: usize,
+    server: usize,
     commands: Vec<Vec<Bytes>>,
     answers: Vec<Vec<Value>>,
     units: Vec<Unit>,
@@ -50,10 +51,20 @@ pub(super) enum Fate {
     Late,
 }
 
+/// A server: what it holds, and which process it is.
+#[derive(Default)]
+struct Server {
+    map: HashMap<Bytes, Bytes>,
+    run: u64,
+}
+
 /// What one engine has of the server.
 #[derive(Default)]
 pub(super) struct Connection {
     pub(super) up: bool,
+    /// Which server its commands go to, and from which its messages come.
+    server: usize,
+    hears: usize,
     pub(super) subscribed: bool,
     /// Messages, each with the version it tells of.
     pub(super) queue: VecDeque<(Bytes, u64)>,
@@ -67,10 +78,11 @@ pub(super) struct Connection {
 
 /// The server, the database and everything in between.
 pub(super) struct World {
-    map: HashMap<Bytes, Bytes>,
+    /// The last one is the master; those before it were, and still answer who has not left them.
+    servers: Vec<Server>,
     snapshot: HashMap<Bytes, Bytes>,
-    /// Which server this is.
-    pub(super) run: u64,
+    /// How many processes there were.
+    runs: u64,
     pub(super) ops: Vec<Op>,
     pub(super) connections: [Connection; 2],
     /// The row.
@@ -81,6 +93,8 @@ pub(super) struct World {
     pub(super) acknowledged: u64,
     pub(super) shards: usize,
     pub(super) loads: u64,
+    /// How many steps a load takes after it has seen the row.
+    pub(super) load_steps: u32,
     pub(super) violation: Option<String>,
 }
 
@@ -130,7 +144,12 @@ impl Wire for Double {
                     return Err(down());
                 }
                 let commands: Vec<Vec<Bytes>> = pipe.cmd_iter().map(words).collect();
-                world.send(self.engine, commands)
+                // A new connection leads to the master.
+                let server = match self.probe {
+                    true => world.servers.len() - 1,
+                    false => world.connections[self.engine].server,
+                };
+                world.send(self.engine, server, commands)
             };
             answer.await.unwrap_or_else(|_| Err(down()))
         }
@@ -152,9 +171,9 @@ impl Wire for Double {
 impl World {
     pub(super) fn new(shards: usize) -> Self {
         Self {
-            map: HashMap::new(),
+            servers: vec![Server { run: 1, ..Server::default() }],
             snapshot: HashMap::new(),
-            run: 1,
+            runs: 1,
             ops: Vec::new(),
             connections: [
                 Connection { up: true, subscribed: true, ..Connection::default() },
@@ -165,7 +184,63 @@ impl World {
             acknowledged: 0,
             shards,
             loads: 0,
+            load_steps: 1,
             violation: None,
+        }
+    }
+
+    /// Which process the master is.
+    pub(super) fn run(&self) -> u64 {
+        self.master().run
+    }
+
+    fn master(&self) -> &Server {
+        self.servers.last().expect("there is one")
+    }
+
+    fn master_map(&mut self) -> &mut HashMap<Bytes, Bytes> {
+        &mut self.servers.last_mut().expect("there is one").map
+    }
+
+    /// The commands of an engine go to the master from now on, if it still is this process.
+    pub(super) fn connect(&mut self, engine: usize, run: u64) -> bool {
+        if self.run() != run {
+            return false;
+        }
+        let server = self.servers.len() - 1;
+        let here = &mut self.connections[engine];
+        (here.up, here.server) = (true, server);
+        true
+    }
+
+    /// The messages of an engine come from the master from now on.
+    pub(super) fn subscribe(&mut self, engine: usize) {
+        let (server, unlinked) = (self.servers.len() - 1, self.unlinked);
+        let here = &mut self.connections[engine];
+        (here.subscribed, here.hears) = (true, server);
+        here.told = here.told.max(unlinked);
+    }
+
+    /// Whether an engine uses what is no master any more, or did last.
+    pub(super) fn is_behind(&self, engine: usize) -> bool {
+        let (here, master) = (&self.connections[engine], self.servers.len() - 1);
+        here.server < master || (here.subscribed && here.hears < master)
+    }
+
+    /// An engine loses its connections to what is no master any more.
+    pub(super) fn leave(&mut self, engine: usize) {
+        let master = self.servers.len() - 1;
+        for at in (0..self.ops.len()).rev() {
+            if self.ops[at].engine == engine && self.ops[at].server < master {
+                let op = self.ops.remove(at);
+                self.fail(op);
+            }
+        }
+        let here = &mut self.connections[engine];
+        here.up &= here.server == master;
+        if here.hears < master {
+            here.subscribed = false;
+            here.queue.clear();
         }
     }
 
@@ -174,7 +249,12 @@ impl World {
             % self.shards
     }
 
-    fn send(&mut self, engine: usize, commands: Vec<Vec<Bytes>>) -> oneshot::Receiver<Result<Vec<Value>>> {
+    fn send(
+        &mut self,
+        engine: usize,
+        server: usize,
+        commands: Vec<Vec<Bytes>>,
+    ) -> oneshot::Receiver<Result<Vec<Value>>> {
         let (send, receive) = oneshot::channel();
         let mut units = Vec::new();
         for (command, words) in commands.iter().enumerate() {
@@ -185,7 +265,7 @@ impl World {
         let answers = commands.iter().map(|words| vec![Value::Nil; keys(words).len()]).collect();
         let unlinks = commands.iter().any(|words| words[0] == b"UNLINK");
         let version = self.connections[engine].invalidating;
-        self.ops.push(Op { engine, commands, answers, units, reply: Some(send), version, unlinks });
+        self.ops.push(Op { engine, server, commands, answers, units, reply: Some(send), version, unlinks });
         receive
     }
 
@@ -260,31 +340,40 @@ impl World {
             let words = self.ops[at].commands[unit.command].clone();
             let (engine, version) = (self.ops[at].engine, self.ops[at].version);
             let key = keys(&words)[unit.place].clone();
-            let answer = self.command(&words, &key, engine, version);
+            let answer = self.command(&words, &key, (engine, self.ops[at].server), version);
             self.ops[at].answers[unit.command][unit.place] = answer;
         }
-        if later.is_empty() && self.ops[at].unlinks {
+        // What a server is told that is no master any more is lost.
+        if later.is_empty() && self.ops[at].unlinks && self.ops[at].server + 1 == self.servers.len() {
             self.unlinked = self.unlinked.max(self.ops[at].version);
         }
         self.ops[at].units = later;
     }
 
-    fn command(&mut self, words: &[Bytes], key: &Bytes, engine: usize, version: u64) -> Value {
+    fn command(
+        &mut self,
+        words: &[Bytes],
+        key: &Bytes,
+        (engine, server): (usize, usize),
+        version: u64,
+    ) -> Value {
+        let is_master = server + 1 == self.servers.len();
+        let Server { map, run } = &mut self.servers[server];
         let stored = |map: &HashMap<Bytes, Bytes>| {
             map.get(key).map_or(Value::Nil, |value| Value::BulkString(value.clone()))
         };
         match &words[0][..] {
-            b"INFO" => Value::BulkString(format!("# Server\r\nrun_id:{}\r\n", self.run).into_bytes()),
-            b"GET" | b"MGET" => stored(&self.map),
-            b"GETRANGE" => match stored(&self.map) {
+            b"INFO" => Value::BulkString(format!("# Server\r\nrun_id:{run}\r\n").into_bytes()),
+            b"GET" | b"MGET" => stored(map),
+            b"GETRANGE" => match stored(map) {
                 Value::Nil => Value::BulkString(Vec::new()),
                 value => value,
             },
             b"SET" => {
-                let old = stored(&self.map);
+                let old = stored(map);
                 let only_new = words.iter().any(|word| word == b"NX");
                 if !only_new || old == Value::Nil {
-                    self.map.insert(key.clone(), words[2].clone());
+                    map.insert(key.clone(), words[2].clone());
                 }
                 let taken = words.iter().any(|word| word == b"GET");
                 match (only_new, taken, old) {
@@ -294,7 +383,7 @@ impl World {
                 }
             }
             b"UNLINK" => {
-                self.map.remove(key);
+                map.remove(key);
                 Value::Int(1)
             }
             b"PEXPIRE" => Value::Int(1),
@@ -303,8 +392,8 @@ impl World {
                 if key.ends_with(b"~m") {
                     for (to, connection) in self.connections.iter_mut().enumerate() {
                         // The sender knows its own writes when they return.
-                        let told = if to == engine { 0 } else { version };
-                        if connection.subscribed {
+                        let told = if to == engine || !is_master { 0 } else { version };
+                        if connection.subscribed && connection.hears == server {
                             connection.queue.push_back((words[2].clone(), told));
                         }
                     }
@@ -313,13 +402,13 @@ impl World {
             }
             b"SCAN" => {
                 let pattern = &words[3];
-                let found = self.map.keys().filter(|key| glob::matches(pattern, key));
+                let found = map.keys().filter(|key| glob::matches(pattern, key));
                 let found = found.map(|key| Value::BulkString(key.clone())).collect();
                 Value::Array(vec![Value::BulkString(b"0".to_vec()), Value::Array(found)])
             }
             b"EVAL" => {
-                if self.map.get(key).is_some_and(|lock| *lock == words[4]) {
-                    self.map.remove(key);
+                if map.get(key).is_some_and(|lock| *lock == words[4]) {
+                    map.remove(key);
                 }
                 Value::Int(1)
             }
@@ -332,25 +421,33 @@ impl World {
 
     /// Loses a key, as an eviction does: the nth of those with or without a `~`.
     pub(super) fn evict(&mut self, token: bool, nth: usize) {
-        let mut keys: Vec<&Bytes> = self.map.keys().filter(|key| key.contains(&b'~') == token).collect();
+        let map = self.master_map();
+        let mut keys: Vec<&Bytes> = map.keys().filter(|key| key.contains(&b'~') == token).collect();
         keys.sort_unstable();
         if let Some(key) = keys.get(nth % keys.len().max(1)).map(|key| (*key).clone()) {
-            self.map.remove(&key);
+            map.remove(&key);
         }
     }
 
     pub(super) fn flush_all(&mut self) {
-        self.map.clear();
+        self.master_map().clear();
     }
 
     pub(super) fn save(&mut self) {
-        self.snapshot = self.map.clone();
+        self.snapshot = self.master().map.clone();
+    }
+
+    /// A replica that has what was saved becomes the master; the one before it still answers those that are connected to it.
+    pub(super) fn promote(&mut self) {
+        self.runs += 1;
+        self.servers.push(Server { map: self.snapshot.clone(), run: self.runs });
     }
 
     /// Ends the server, and starts another from what was saved.
     pub(super) fn restart(&mut self) {
-        self.map = self.snapshot.clone();
-        self.run += 1;
+        self.runs += 1;
+        let (map, run) = (self.snapshot.clone(), self.runs);
+        *self.servers.last_mut().expect("there is one") = Server { map, run };
         for op in std::mem::take(&mut self.ops) {
             self.fail(op);
         }

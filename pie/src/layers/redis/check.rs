@@ -99,6 +99,31 @@ where
     Ok((id, stored))
 }
 
+/// Which process a new connection leads to.
+#[derive(Debug)]
+pub(crate) struct Met {
+    /// Its `run_id`; `None` for one that does not say.
+    pub(crate) id: Option<String>,
+    /// Whether it is the one that was marked: nothing that was removed from it has come back since.
+    pub(crate) marked: bool,
+}
+
+/// Which process a server was when it was met last.
+///
+/// The mark tells of what came back. It cannot tell that this process spoke to another master until now, of which the
+/// one that others have long marked never heard.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Acquaintance(Option<Option<String>>);
+
+impl Acquaintance {
+    /// Meets a process; gives whether what was removed from the last one may still be in this one.
+    pub(crate) fn meets(&mut self, id: Option<String>) -> bool {
+        let other = self.0.as_ref().is_some_and(|last| last.is_none() || *last != id);
+        self.0 = Some(id);
+        other && !mistake!(TrustsMarksOfOthers) && !mistake!(NoRunCheck)
+    }
+}
+
 /// Asks a new connection which server it leads to, before anything it says is trusted.
 ///
 /// A server that was restarted from a snapshot, or promoted from a replica, may hold tokens that were removed. It has
@@ -106,28 +131,29 @@ where
 ///
 /// # Errors
 /// The connection failed, or the server does not let the token be removed.
-pub(crate) async fn trust<F, Fut>(prefix: &str, run: F) -> Result<()>
+pub(crate) async fn trust<F, Fut>(prefix: &str, run: F) -> Result<Met>
 where
     F: Fn(Pipeline) -> Fut,
     Fut: Future<Output = Result<Vec<Value>>>,
 {
     if mistake!(NoRunCheck) {
-        return Ok(());
+        return Ok(Met { id: None, marked: true });
     }
     let mark = format!("{prefix}~run");
     let (id, stored) = who(&mark, &run).await?;
     if id.is_some() && id.as_deref().map(str::as_bytes) == stored.as_deref() {
-        return Ok(());
+        return Ok(Met { id, marked: true });
     }
     let mut end = redis::pipe();
     end.cmd("UNLINK").arg(format!("{prefix}~n"));
     insist(&run(end).await?, |_, _| false)?;
     // A trip of its own: the mark must not be there before the token is gone, whatever is lost on the way.
-    let Some(id) = id else { return Ok(()) };
+    let Some(id) = id else { return Ok(Met { id, marked: false }) };
     let mut begin = redis::pipe();
-    begin.cmd("SET").arg(&mark).arg(id).arg("PX").arg(MARK_TTL);
+    begin.cmd("SET").arg(&mark).arg(&id).arg("PX").arg(MARK_TTL);
     // Without the mark the next connection ends everything once more.
-    insist(&run(begin).await?, |_, answer| is_full(answer))
+    insist(&run(begin).await?, |_, answer| is_full(answer))?;
+    Ok(Met { id: Some(id), marked: true })
 }
 
 /// How long the mark of a shard lives: longer than it takes to come back. Without it everything ends once more, and that is all.
@@ -140,25 +166,25 @@ pub(crate) fn mark(mark: &str, id: &str) -> Pipeline {
     pipe
 }
 
-/// Asks a new connection to a shard which process it is; gives its id, unless it is the one that was marked.
+/// Asks a new connection to a shard which process it is, and whether that is the one that was marked.
 ///
 /// # Errors
 /// The connection failed.
-pub(crate) async fn identify<F, Fut>(name: &str, run: F) -> Result<Option<String>>
+pub(crate) async fn identify<F, Fut>(name: &str, run: F) -> Result<Met>
 where
     F: Fn(Pipeline) -> Fut,
     Fut: Future<Output = Result<Vec<Value>>>,
 {
     if mistake!(NoRunCheck) {
-        return Ok(None);
+        return Ok(Met { id: None, marked: true });
     }
     let (id, stored) = who(name, &run).await?;
     // Nobody without a name can be known again.
-    let id = id.unwrap_or_default();
-    if id.is_empty() || stored.as_deref() != Some(id.as_bytes()) {
-        return Ok(Some(id));
-    }
-    run(mark(name, &id)).await.map(|_| None)
+    let Some(known) = id.as_deref().filter(|id| stored.as_deref() == Some(id.as_bytes())) else {
+        return Ok(Met { id, marked: false });
+    };
+    run(mark(name, known)).await?;
+    Ok(Met { id, marked: true })
 }
 
 /// Asks whether the server is a master.

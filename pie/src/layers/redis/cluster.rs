@@ -50,7 +50,7 @@ pub(super) struct Cluster {
     dialer: Dialer,
     limits: Limits,
     prefix: OnceLock<Box<str>>,
-    /// What to do before a shard is trusted that may have forgotten.
+    /// What to do before a shard is trusted that may have what was removed.
     newcomer: OnceLock<Newcomer>,
     map: watch::Sender<Option<Arc<Map>>>,
     /// Every server by its address.
@@ -320,7 +320,7 @@ impl Cluster {
                         Some(server) => Arc::clone(server),
                         None => {
                             let Ok(client) = self.dialer.at(&address.0, port) else { continue };
-                            let server = Server::new(Address::Fixed(Box::new(client)), self.limits);
+                            let server = Server::shard(Address::Fixed(Box::new(client)), self.limits);
                             if let Some(prefix) = self.prefix.get() {
                                 server.set_prefix(prefix);
                             }
@@ -346,10 +346,9 @@ impl Cluster {
         servers.retain(|address, server| {
             let stays = places.contains_key(address);
             if !stays {
-                // It may have come back with what was removed, and given it away before anybody could check.
-                if !server.is_up()
-                    && let Some(newcomer) = self.newcomer.get()
-                {
+                // It may have come back with what was removed, and given it away before anybody could check; and what this
+                // process removed from it last, the one that was promoted in its place may never have heard of.
+                if let Some(newcomer) = self.newcomer.get() {
                     newcomer();
                 }
                 server.close();

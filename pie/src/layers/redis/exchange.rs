@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 use super::layout::Layout;
 use super::protocol::{Copied, CowBytes, Protocol, all_done, random_token, unlink};
-use super::wire::{Deadline, Wire, garbled, is_foreign, is_full, refused};
+use super::wire::{Deadline, Wire, changed, garbled, is_foreign, is_full, refused};
 use crate::cache::{SharedRead, SharedReply, SharedWrite};
 use crate::codec::Token;
 use crate::error::{Error, Result};
@@ -51,7 +51,12 @@ impl<W: Wire> Protocol<W> {
     /// Redis did not answer within the time budget, or unsent invalidations could not be sent.
     pub(crate) async fn read(&self, reads: &[SharedRead<'_>]) -> Result<Vec<SharedReply>> {
         let by = self.wire.deadline();
-        let outcome = self.read_by(reads, by).await;
+        let failures = self.pending.failures();
+        let mut outcome = self.read_by(reads, by).await;
+        if failures != self.pending.failures() && !mistake!(NoSecondLook) {
+            // Between the look at what is unsent and the question, another server may have come, with what was removed.
+            outcome = Err(changed());
+        }
         if outcome.is_err() && Deadline::now() >= by {
             // Perhaps because of a value without end under a key of ours.
             self.wary.set(WARY);
@@ -61,6 +66,7 @@ impl<W: Wire> Protocol<W> {
 
     async fn read_by(&self, reads: &[SharedRead<'_>], by: Deadline) -> Result<Vec<SharedReply>> {
         self.send_pending(by).await?;
+        pause!();
 
         // Names that several keys share are asked for once. The own name of a key that is read alone comes with its creation:
         // a miss then costs this one trip. Of many keys most are hits, and their own names are asked for like the others.

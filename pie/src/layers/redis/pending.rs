@@ -29,6 +29,11 @@ impl Pending {
         self.lock().names.iter().map(|(name, failure)| (name.clone(), *failure)).collect()
     }
 
+    /// How often something was left unsent.
+    pub(super) fn failures(&self) -> u64 {
+        self.lock().failures
+    }
+
     pub(super) fn len(&self) -> u64 {
         self.lock().names.len() as u64
     }

@@ -161,9 +161,13 @@ impl<W: Wire> Protocol<W> {
         Ok(())
     }
 
-    /// A shard may hold tokens that were removed: nothing is trusted before the namespace has ended.
+    /// A server comes that may hold tokens that were removed, or the one before it was no master any more: nothing in Redis
+    /// is trusted before the namespace has ended there, and nothing in memory that was read from Redis until now.
     pub(crate) fn newcomer(&self) {
         self.pending.remember(&[StampName::new(self.prefix(), "n")]);
+        if let Some(inbox) = self.inbox.get().filter(|_| !mistake!(KeepsWhatTheOldOneSaid)) {
+            inbox.end();
+        }
     }
 
     pub(crate) fn unsent(&self) -> u64 {

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::address::Address;
-use super::check::{self, Checked};
+use super::check::{self, Acquaintance, Checked, Met};
 use super::layout::on_shard;
 use super::wire::{Deadline, Wire, failed, late, refused, useless};
 use crate::cache::health::BreakerState;
@@ -51,7 +51,7 @@ pub(super) struct Limits {
     pub(super) connect_timeout: Duration,
 }
 
-/// What is done before a shard is trusted that may have forgotten.
+/// What is done before a server is trusted that may have what was removed.
 pub(super) type Newcomer = Arc<dyn Fn() + Send + Sync>;
 
 /// A shard that may have forgotten what was removed, until it is marked.
@@ -88,6 +88,8 @@ struct Trouble {
     /// How often the breaker opened.
     opened: u64,
     checked: Checked,
+    /// Which process it was last.
+    known: Acquaintance,
     /// Under which name to mark it as what, when the namespace was invalidated.
     unmarked: Option<(String, String)>,
     /// Its first slot, and the hash tag of names that lie on it.
@@ -103,8 +105,9 @@ pub(super) struct Server {
     next: AtomicUsize,
     /// What all names of the engine begin with.
     prefix: OnceLock<Box<str>>,
-    /// Set for a shard of a cluster.
     newcomer: OnceLock<Newcomer>,
+    /// Whether it is a shard of a cluster.
+    clustered: bool,
     trouble: Mutex<Trouble>,
 }
 
@@ -123,7 +126,7 @@ fn down() -> Error {
 }
 
 impl Server {
-    pub(super) fn new(address: Address, limits: Limits) -> Arc<Self> {
+    fn make(address: Address, limits: Limits, clustered: bool) -> Arc<Self> {
         Arc::new(Self {
             address,
             limits,
@@ -139,11 +142,23 @@ impl Server {
                 pause: Duration::ZERO,
                 opened: 0,
                 checked: Checked::default(),
+                known: Acquaintance::default(),
                 unmarked: None,
                 tag: None,
             }),
             newcomer: OnceLock::new(),
+            clustered,
         })
+    }
+
+    /// A server by itself.
+    pub(super) fn new(address: Address, limits: Limits) -> Arc<Self> {
+        Self::make(address, limits, false)
+    }
+
+    /// A shard of a cluster.
+    pub(super) fn shard(address: Address, limits: Limits) -> Arc<Self> {
+        Self::make(address, limits, true)
     }
 
     pub(super) fn address(&self) -> &Address {
@@ -155,7 +170,7 @@ impl Server {
         let _ = self.prefix.set(prefix.into());
     }
 
-    /// Makes it a shard of a cluster.
+    /// Says what to do before it is trusted when it may have what was removed.
     pub(super) fn on_newcomer(&self, newcomer: Newcomer) {
         let _ = self.newcomer.set(newcomer);
     }
@@ -330,7 +345,7 @@ impl Server {
         let work = async {
             let client = address.client().await?;
             let mut connections = Vec::with_capacity(limits.connections);
-            let (mut checked, mut unmarked) = (Checked::default(), None);
+            let (mut checked, mut met): (_, Option<Met>) = (Checked::default(), None);
             for _ in 0..limits.connections {
                 let connection = client.get_multiplexed_async_connection_with_config(&config).await;
                 let connection = connection.map_err(|error| failed(&error))?;
@@ -342,21 +357,42 @@ impl Server {
                 if address.insists_on_master() {
                     check::is_master(run).await?;
                 }
-                match shard {
+                let now = match shard {
                     None => check::trust(prefix, run).await?,
-                    Some(_) => {
-                        let mark = on_shard(prefix, "~run", shard);
-                        unmarked = check::identify(&mark, run).await?.map(|id| (mark, id)).or(unmarked);
-                    }
+                    Some(_) => check::identify(&on_shard(prefix, "~run", shard), run).await?,
+                };
+                if met.as_ref().is_some_and(|met| met.id != now.id) {
+                    // The address leads to another one since a moment ago.
+                    return Err(Error::new(
+                        ErrorKind::Layer,
+                        "the connections lead to different Redis servers: give an address that leads to one master",
+                    ));
                 }
+                met = Some(now);
                 checked = check::probe(&on_shard(prefix, "~probe", shard), limits.budget, run).await?;
                 connections.push(connection);
             }
-            Ok(Attempt { connections: connections.into(), checked, unmarked })
+            Ok(Attempt { connections: connections.into(), checked, met })
         };
         match tokio::time::timeout(limits.connect_timeout, work).await {
             Ok(result) => result,
             Err(_) => Err(late()),
+        }
+    }
+
+    /// Has new connections to a process, and has not used them yet.
+    fn met(&self, Met { id, marked }: Met, tag: Option<&str>) {
+        let other = self.trouble(|trouble| trouble.known.meets(id.clone()));
+        let unmarked = !marked && self.clustered;
+        if other || unmarked {
+            // In this order: who sees that it is unmarked has to see what has to be sent first.
+            if let Some(newcomer) = self.newcomer.get() {
+                newcomer();
+            }
+        }
+        if unmarked {
+            let mark = on_shard(self.prefix.get().map_or("pie:", |prefix| prefix), "~run", tag);
+            self.trouble(|trouble| trouble.unmarked = Some((mark, id.unwrap_or_default())));
         }
     }
 
@@ -365,7 +401,7 @@ impl Server {
         let weak = Arc::downgrade(self);
         let (address, limits) = (self.address.clone(), self.limits);
         let prefix = self.prefix.get().map_or_else(|| "pie:".into(), Clone::clone);
-        let newcomer = self.newcomer.get().map(Arc::clone);
+        let clustered = self.clustered;
         tokio::spawn(async move {
             loop {
                 let Some(server) = weak.upgrade() else { return };
@@ -385,17 +421,14 @@ impl Server {
                 };
                 trying(true);
                 let tag = weak.upgrade().and_then(|server| server.trouble(|trouble| trouble.tag.clone()));
-                let tag = tag.filter(|_| newcomer.is_some()).map(|(_, tag)| tag);
+                let tag = tag.filter(|_| clustered).map(|(_, tag)| tag);
                 let outcome = Self::attempt(&address, limits, (&prefix, tag.as_deref())).await;
                 trying(false);
                 let Some(server) = weak.upgrade() else { return };
                 let (next, checked) = match outcome {
-                    Ok(Attempt { connections, checked, unmarked }) => {
-                        if let (Some(unmarked), Some(newcomer)) = (unmarked, &newcomer) {
-                            // In this order, and before it is used: who sees that it is unmarked has to see what has to be
-                            // sent first.
-                            newcomer();
-                            server.trouble(|trouble| trouble.unmarked = Some(unmarked));
+                    Ok(Attempt { connections, checked, met }) => {
+                        if let Some(met) = met {
+                            server.met(met, tag.as_deref());
                         }
                         (State::Up(connections, server.count.fetch_add(1, Ordering::Relaxed)), checked)
                     }
@@ -428,7 +461,8 @@ impl Server {
 struct Attempt {
     connections: Arc<[MultiplexedConnection]>,
     checked: Checked,
-    unmarked: Option<(String, String)>,
+    /// `None` only without connections.
+    met: Option<Met>,
 }
 
 /// Runs a pipeline; an answer that makes the server useless is an error.
@@ -453,8 +487,9 @@ impl Wire for Arc<Server> {
             let work = async {
                 let (mut connection, id) = self.connection().await?;
                 used = Some(id);
-                let clustered = self.newcomer.get().is_some();
-                query(&mut connection, &pipe, clustered).await.inspect_err(|why| self.lost(Some(id), why))
+                query(&mut connection, &pipe, self.clustered)
+                    .await
+                    .inspect_err(|why| self.lost(Some(id), why))
             };
             match tokio::time::timeout_at(by, work).await {
                 Ok(outcome) => outcome,

@@ -27,11 +27,10 @@ impl Servers {
         }
     }
 
-    /// Says what to do before a server is trusted that may have forgotten.
+    /// Says what to do before a server is trusted that may have what was removed.
     pub(super) fn on_newcomer(&self, newcomer: Newcomer) {
         match self {
-            // It is checked while it connects.
-            Self::One(_) => {}
+            Self::One(server) => server.on_newcomer(newcomer),
             Self::Cluster(cluster) => cluster.on_newcomer(newcomer),
         }
     }

@@ -166,6 +166,13 @@ pub(super) fn late() -> Error {
     Error::new(ErrorKind::Layer, "Redis did not answer within its time budget")
 }
 
+pub(super) fn changed() -> Error {
+    Error::new(
+        ErrorKind::Layer,
+        "an invalidation could not be sent, or another Redis server came, while a value was read",
+    )
+}
+
 pub(super) fn garbled() -> Error {
     Error::new(ErrorKind::Layer, "Redis answered in another form than asked for; pie needs Redis 7 or newer")
 }
