@@ -13,6 +13,7 @@ own() {
   if [ "$(id -u)" = 0 ]; then chmod 711 "$folder" && chown "$1:" "$2"; fi
 }
 
+# Below 32768, from where on the kernel gives ports to clients, and apart from those of tests/src/redis_server.rs.
 free_port() {
   local port
   for port in $(shuf -i "$1" -n 50); do
@@ -27,7 +28,7 @@ start_postgres() {
     need initdb postgresql /usr/lib/postgresql
     bin=$(ls -d /usr/lib/postgresql/*/bin | sort -V | tail -n 1)
   fi
-  port=$(free_port 30000-34999)
+  port=$(free_port 28000-28999)
   own postgres "$data"
   (as_user postgres "$bin/initdb" -D "$data" -U pie -A trust --no-sync -E UTF8 --locale C.UTF-8) >"$folder/postgres-init.log" 2>&1 ||
     { cat "$folder/postgres-init.log" >&2; return 1; }
@@ -50,7 +51,7 @@ start_postgres() {
 start_mariadb() {
   local data=$folder/mariadb port
   need mariadbd mariadb-server /usr/sbin
-  port=$(free_port 35000-39999)
+  port=$(free_port 29000-29999)
   own mysql "$data"
   (as_user mysql mariadb-install-db --no-defaults --datadir="$data" --auth-root-authentication-method=normal --skip-test-db) \
     >"$folder/mariadb-init.log" 2>&1 || { cat "$folder/mariadb-init.log" >&2; return 1; }
@@ -90,7 +91,7 @@ start_mongodb() {
     echo "the server of MONGODB_URL"
     return
   fi
-  port=$(free_port 40000-44999)
+  port=$(free_port 30000-30999)
   if command -v mongod >/dev/null; then
     mongod --version | head -n 1
     mongod --dbpath "$data" --port "$port" --bind_ip 127.0.0.1 --nounixsocket >"$folder/mongodb.log" 2>&1 &
@@ -108,7 +109,7 @@ start_mongodb() {
     [ -s "$data/classpath" ] || { echo "the server in memory could not be fetched: $fetched" >&2; return 1; }
     sed -n 's/.*<artifactId>\(mongo-java-server\)-memory.*/\1/p; s/.*<version>\(1\.[0-9.]*\)<.*/\1/p' scripts/mongodb/pom.xml | tr '\n' ' '
     echo
-    set_port=$(free_port 45000-49999)
+    set_port=$(free_port 31000-31999)
     java -Xmx2g -cp "$(cat "$data/classpath")" scripts/mongodb/Server.java "$port" "$set_port" >"$folder/mongodb.log" 2>&1 &
     # What has transactions, of a kind: see Server.java.
     export PIE_TEST_MONGODB_SET_URL="mongodb://127.0.0.1:$set_port/?replicaSet=pie"

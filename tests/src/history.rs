@@ -6,6 +6,8 @@ use std::process::{Child, Command};
 use pie::prelude::*;
 use tempfile::TempDir;
 
+use crate::until;
+
 #[derive(Debug, Clone, Model)]
 struct Row {
     #[pie(id)]
@@ -35,7 +37,9 @@ pub fn config(shape: &str) -> pie::RedisConfig {
 pub struct History {
     workers: Vec<Child>,
     outputs: Vec<PathBuf>,
-    _folder: TempDir,
+    folder: TempDir,
+    /// How many operations each process does at least.
+    each: u64,
 }
 
 impl Drop for History {
@@ -64,14 +68,14 @@ fn newest(known: &[(u128, i64)], before: u128) -> Option<(u128, i64)> {
 
 impl History {
     /// Starts the processes, with the programs at these paths in turn; together they do so many operations, or what
-    /// `PIE_HISTORY_OPERATIONS` says.
+    /// `PIE_HISTORY_OPERATIONS` says, and go on until [`end`](Self::end).
     ///
     /// # Panics
     /// They cannot be started.
     #[allow(clippy::expect_used, reason = "it fails a test")]
     pub async fn start(programs: &[&str], shape: &str, operations: usize) -> Self {
         let wanted = std::env::var("PIE_HISTORY_OPERATIONS").ok().and_then(|n| n.parse().ok());
-        let wanted: usize = wanted.unwrap_or(operations);
+        let each = wanted.unwrap_or(operations).div_ceil(WORKERS);
         let folder = tempfile::tempdir().expect("a folder");
         let database = folder.path().join("rows.db");
         let engine = Engine::builder()
@@ -91,30 +95,48 @@ impl History {
                 .arg(shape)
                 .arg(&database)
                 .arg(PREFIX)
-                .args([number, WORKERS, KEYS, wanted.div_ceil(WORKERS)].map(|number| number.to_string()))
+                .args([number, WORKERS, KEYS, each].map(|number| number.to_string()))
                 .arg(output)
                 .spawn()
                 .expect("starts")
         };
         let workers = outputs.iter().enumerate().map(spawn).collect();
-        Self { workers, outputs, _folder: folder }
+        let each = each as u64;
+        Self { workers, outputs, folder, each }
     }
 
-    /// Whether all processes have ended.
-    ///
-    /// # Panics
-    /// They cannot be asked.
-    #[allow(clippy::expect_used, reason = "it fails a test")]
-    pub fn is_over(&mut self) -> bool {
-        self.workers.iter_mut().all(|worker| worker.try_wait().expect("asks").is_some())
+    /// What each process tells of itself while it runs: how many operations it did, and how many answers it had from Redis.
+    fn progress(&self) -> Vec<(u64, u64)> {
+        let of = |output: &PathBuf| {
+            let text = std::fs::read_to_string(output.with_extension("progress")).ok()?;
+            let (done, hits) = text.split_once(' ')?;
+            Some((done.parse().ok()?, hits.parse().ok()?))
+        };
+        self.outputs.iter().map(|output| of(output).unwrap_or_default()).collect()
     }
 
-    /// Waits for the processes.
+    /// Whether all processes have done what they were started for.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.progress().iter().all(|(done, _)| *done >= self.each)
+    }
+
+    /// Waits until each process has had more answers from Redis than it has now.
+    pub async fn everyone_reads_from_redis(&self) {
+        let before = self.progress();
+        until("every process reads from Redis", async || {
+            self.progress().iter().zip(&before).all(|((_, now), (_, before))| now > before)
+        })
+        .await;
+    }
+
+    /// Tells the processes that they need not do more than they were started for, and waits for them.
     ///
     /// # Panics
     /// One of them failed.
     #[allow(clippy::expect_used, reason = "it fails a test")]
     pub fn end(&mut self) {
+        std::fs::write(self.folder.path().join("end"), "").expect("writes");
         for worker in &mut self.workers {
             assert!(worker.wait().expect("ends").success());
         }

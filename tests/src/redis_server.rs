@@ -3,8 +3,14 @@
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use tempfile::TempDir;
+
+/// Where servers of tests listen; those of `scripts/test` are at 26,000 and above.
+const FIRST_PORT: u16 = 10_000;
+const PORTS: u16 = 6_000;
 
 /// The port of the Redis that all tests share; each uses key prefixes of its own.
 ///
@@ -151,8 +157,16 @@ impl Drop for RedisServer {
     }
 }
 
-/// A port that nobody listens on.
+/// A port that nobody listens on, nor on the one 10,000 above, where a cluster has its bus.
+///
+/// The kernel gives ports from 32,768 on to clients, one of which might have taken it until a server starts there; and no two tests
+/// of a program get the same.
 #[must_use]
 pub fn free_port() -> Option<u16> {
-    TcpListener::bind(("127.0.0.1", 0)).ok()?.local_addr().ok().map(|address| address.port())
+    static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| AtomicU16::new(fastrand::u16(..)));
+    (0..PORTS).find_map(|_| {
+        let port = FIRST_PORT + NEXT.fetch_add(1, Ordering::Relaxed) % PORTS;
+        let is_free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
+        (is_free(port) && is_free(port + 10_000)).then_some(port)
+    })
 }

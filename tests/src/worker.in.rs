@@ -1,8 +1,9 @@
 // What both programs of the history test do, whatever the shape of their `Row`; included by them.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use pie::database::{DatabaseOptions, Sqlite};
@@ -55,14 +56,34 @@ async fn main() {
         .expect("builds");
     // Each row has one owner, who writes it one version after the other.
     let owned: Arc<Vec<Mutex<i64>>> = Arc::new((0..keys).map(|_| Mutex::new(0)).collect());
-    let done = Arc::new(AtomicU64::new(0));
+    let (done, hits, ended) =
+        (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+    let output = PathBuf::from(&arguments[7]);
+    let telling = {
+        let (done, hits, ended) = (Arc::clone(&done), Arc::clone(&hits), Arc::clone(&ended));
+        let (progress, end) = (output.with_extension("progress"), output.with_file_name("end"));
+        tokio::spawn(async move {
+            loop {
+                let text = format!("{} {}", done.load(Ordering::Relaxed), hits.load(Ordering::Relaxed));
+                // At once, so that nobody reads half of it.
+                let half = progress.with_extension("half");
+                std::fs::write(&half, text).expect("writes");
+                std::fs::rename(&half, &progress).expect("renames");
+                if end.exists() {
+                    ended.store(true, Ordering::Relaxed);
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+    };
     let mut tasks = JoinSet::new();
     for task in 0..TASKS {
-        let (engine, owned, done) = (engine.clone(), Arc::clone(&owned), Arc::clone(&done));
+        let (engine, owned) = (engine.clone(), Arc::clone(&owned));
+        let (done, hits, ended) = (Arc::clone(&done), Arc::clone(&hits), Arc::clone(&ended));
         let mut draw = Draw(0x9e37_79b9_7f4a_7c15 ^ (me * 1_000 + task + 1));
         tasks.spawn(async move {
             let mut notes = String::new();
-            while done.fetch_add(1, Ordering::Relaxed) < operations {
+            while done.fetch_add(1, Ordering::Relaxed) < operations || !ended.load(Ordering::Relaxed) {
                 // Some rows are hot.
                 let key = draw.below(keys).min(draw.below(keys));
                 let id = i64::try_from(key).expect("small");
@@ -94,7 +115,10 @@ async fn main() {
                     let end = now();
                     let from = match row.source() {
                         Source::Memory => 'm',
-                        Source::Redis => 'r',
+                        Source::Redis => {
+                            hits.fetch_add(1, Ordering::Relaxed);
+                            'r'
+                        }
                         _ => 'd',
                     };
                     let kind = if past { 'p' } else { 'r' };
@@ -114,6 +138,7 @@ async fn main() {
     while let Some(more) = tasks.join_next().await {
         notes.push_str(&more.expect("runs"));
     }
+    telling.abort();
     let messages = engine.cache().messages();
     let stats = engine.cache().stats();
     writeln!(
@@ -129,6 +154,6 @@ async fn main() {
         stats.undecodable
     )
     .expect("in memory");
-    std::fs::write(&arguments[7], notes).expect("writes");
+    std::fs::write(&output, notes).expect("writes");
     engine.close().await;
 }

@@ -259,11 +259,12 @@ async fn what_a_shard_brings_back_from_an_old_snapshot_is_not_believed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failover_and_a_resharding_under_load_show_nothing_old() {
     let Some(mut cluster) = RedisCluster::start().await else { return };
-    let mut history = History::start(&[env!("CARGO_BIN_EXE_worker")], &cluster.shape(), 200_000).await;
+    let history = History::start(&[env!("CARGO_BIN_EXE_worker")], &cluster.shape(), 100_000).await;
+    history.everyone_reads_from_redis().await;
     cluster.reshard(500).await;
-    assert!(!history.is_over(), "the resharding was under load");
+    history.everyone_reads_from_redis().await;
     cluster.fail_over().await;
-    assert!(!history.is_over(), "the failover was under load");
+    history.everyone_reads_from_redis().await;
     history.check();
 }
 

@@ -80,10 +80,10 @@ async fn four_processes_see_every_write_they_have_to() {
     let Some(mut server) = RedisServer::start() else { return };
     connect(server.port()).await;
     let address = format!("127.0.0.1:{}", server.port());
-    let mut history = History::start(&[env!("CARGO_BIN_EXE_worker")], &address, 100_000).await;
+    let history = History::start(&[env!("CARGO_BIN_EXE_worker")], &address, 100_000).await;
 
     let (mut saved, mut round, mut troubles) = (false, 0, std::collections::BTreeMap::<&str, usize>::new());
-    while !history.is_over() {
+    while !history.is_done() {
         // Let them work between two troubles.
         tokio::time::sleep(Duration::from_millis(100)).await;
         *troubles.entry(trouble(round, &mut server, &mut saved).await).or_default() += 1;
