@@ -323,7 +323,7 @@ impl Engine {
         match way {
             Way::Refresh => world.db,
             // Who is still on the side of an old master does not hear of what others do on the side of the new one.
-            _ if world.is_behind(self.id) => here.returned,
+            _ if world.tells_an_old_one(self.id) || world.hears_an_old_one(self.id) => here.returned,
             Way::Plain | Way::Locked => here.returned.max(here.told),
             Way::PastMemory => here.returned.max(here.told).max(world.acknowledged),
         }
@@ -481,6 +481,8 @@ fn run(seed: u64) -> (u64, Option<String>) {
     // Some readers of one engine, whose loads and messages take long, and no trouble: what only a write in the middle of a
     // load shows.
     let calm = rng.u32(..8) == 0;
+    // Two masters from the start, and little other trouble; perhaps the writer has found the new one already.
+    let split = !calm && rng.u32(..8) == 0;
     let mut budget = Budget {
         faults: rng.u32(..3),
         evictions: rng.u32(..3),
@@ -493,7 +495,10 @@ fn run(seed: u64) -> (u64, Option<String>) {
         lock(&world).load_steps = 12;
         budget = Budget { drops: budget.drops, ..Budget::default() };
     }
-    trace.add(shards as u64 + 2 * u64::from(gathers) + 4 * u64::from(calm));
+    if split {
+        budget = Budget { evictions: budget.evictions, ..Budget::default() };
+    }
+    trace.add(shards as u64 + 2 * u64::from(gathers) + 4 * u64::from(calm) + 8 * u64::from(split));
     // A set of tasks, by the low bits of their numbers, and of engines whose messages take long.
     let slow = match calm {
         true => rng.u64(..) & rng.u64(..) & rng.u64(..) | 1 << 33,
@@ -510,6 +515,19 @@ fn run(seed: u64) -> (u64, Option<String>) {
         }
     }
     lock(&world).save();
+    if split {
+        lock(&world).promote();
+        if rng.bool() {
+            trace.add(3);
+            lock(&world).leave(0);
+            scheduler.spawn(engines[0].clone().reconnect(), false);
+            drain(&mut scheduler, &world, &engines);
+            lock(&world).unsubscribe(0);
+            engines[0].protocol.unsubscribed();
+            lock(&world).subscribe(0);
+            engines[0].protocol.subscribed();
+        }
+    }
 
     // Who takes part.
     let writes = 1 + rng.usize(..2);
@@ -584,8 +602,10 @@ fn run(seed: u64) -> (u64, Option<String>) {
             trouble(&mut choices, &budget, &world, &mut scheduler);
         }
         let unfinished = scheduler.unfinished();
-        let mends = |choice: &Choice| {
-            matches!(choice, Choice::Reconnect(_) | Choice::Subscribe(_) | Choice::Leave(_))
+        let mends = |choice: &Choice| match choice {
+            Choice::Reconnect(_) | Choice::Subscribe(_) | Choice::Leave(_) => true,
+            Choice::Unsubscribe(_) => budget.unsubscriptions == 0,
+            _ => false,
         };
         if nothing_goes_on && unfinished == 0 && choices.iter().all(mends) {
             // Everything has settled: what stays in the layers is read once more, twice.
@@ -646,15 +666,7 @@ fn run(seed: u64) -> (u64, Option<String>) {
                 budget.restarts -= 1;
                 lock(&world).promote();
             }
-            Choice::Leave(engine) => {
-                let mut locked = lock(&world);
-                locked.leave(engine);
-                let subscribed = locked.connections[engine].subscribed;
-                drop(locked);
-                if !subscribed {
-                    engines[engine].protocol.unsubscribed();
-                }
-            }
+            Choice::Leave(engine) => lock(&world).leave(engine),
             Choice::Drop(task) => {
                 budget.drops -= 1;
                 scheduler.drop_task(task);
@@ -668,10 +680,11 @@ fn run(seed: u64) -> (u64, Option<String>) {
                 scheduler.spawn(engines[engine].clone().reconnect(), false);
             }
             Choice::Unsubscribe(engine) => {
-                budget.unsubscriptions -= 1;
                 let mut locked = lock(&world);
-                locked.connections[engine].subscribed = false;
-                locked.connections[engine].queue.clear();
+                if !locked.hears_an_old_one(engine) {
+                    budget.unsubscriptions -= 1;
+                }
+                locked.unsubscribe(engine);
                 drop(locked);
                 engines[engine].protocol.unsubscribed();
             }
@@ -718,12 +731,12 @@ fn trouble(choices: &mut Vec<Choice>, budget: &Budget, world: &Shared, scheduler
         if !here.up {
             choices.push(Choice::Reconnect(engine));
         }
-        if world.is_behind(engine) && (here.up || here.subscribed) {
+        if world.tells_an_old_one(engine) && here.up {
             choices.push(Choice::Leave(engine));
         }
         if !here.subscribed {
             choices.push(Choice::Subscribe(engine));
-        } else if budget.unsubscriptions > 0 {
+        } else if budget.unsubscriptions > 0 || world.hears_an_old_one(engine) {
             choices.push(Choice::Unsubscribe(engine));
         }
     }
@@ -743,7 +756,7 @@ enum Choice {
     Restart,
     /// A replica becomes the master, and those on the old one do not know it yet.
     Promote,
-    /// An engine loses its connections to what is no master any more.
+    /// An engine loses its connection for commands to what is no master any more.
     Leave(usize),
     Drop(usize),
     Fire(usize),

@@ -221,13 +221,18 @@ impl World {
         here.told = here.told.max(unlinked);
     }
 
-    /// Whether an engine uses what is no master any more, or did last.
-    pub(super) fn is_behind(&self, engine: usize) -> bool {
-        let (here, master) = (&self.connections[engine], self.servers.len() - 1);
-        here.server < master || (here.subscribed && here.hears < master)
+    /// Whether the commands of an engine go to what is no master any more, or did last.
+    pub(super) fn tells_an_old_one(&self, engine: usize) -> bool {
+        self.connections[engine].server + 1 < self.servers.len()
     }
 
-    /// An engine loses its connections to what is no master any more.
+    /// Whether the messages of an engine come from what is no master any more.
+    pub(super) fn hears_an_old_one(&self, engine: usize) -> bool {
+        let here = &self.connections[engine];
+        here.subscribed && here.hears + 1 < self.servers.len()
+    }
+
+    /// An engine loses its connection for commands to what is no master any more.
     pub(super) fn leave(&mut self, engine: usize) {
         let master = self.servers.len() - 1;
         for at in (0..self.ops.len()).rev() {
@@ -236,12 +241,14 @@ impl World {
                 self.fail(op);
             }
         }
+        self.connections[engine].up = false;
+    }
+
+    /// An engine loses its connection for messages.
+    pub(super) fn unsubscribe(&mut self, engine: usize) {
         let here = &mut self.connections[engine];
-        here.up &= here.server == master;
-        if here.hears < master {
-            here.subscribed = false;
-            here.queue.clear();
-        }
+        here.subscribed = false;
+        here.queue.clear();
     }
 
     fn shard(&self, key: &[u8]) -> usize {
