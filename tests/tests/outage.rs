@@ -404,6 +404,36 @@ async fn a_server_that_became_a_replica_is_noticed_without_a_read() {
 }
 
 #[tokio::test]
+async fn that_a_full_redis_has_room_again_is_noticed_without_a_value_to_store() {
+    let _log = Log::start().await;
+    let Some(server) = RedisServer::start() else { return };
+    let mut operator = operator(server.port()).await;
+    let redis = RedisConfig::new(format!("127.0.0.1:{}", server.port())).heartbeat(Duration::from_millis(50));
+    let engine = Engine::builder().database("sqlite::memory:").redis(redis).require_redis().build().await;
+    let engine = engine.expect("builds");
+    engine.create_tables::<(Row,)>().await.expect("creates");
+    Row::insert_many(&engine, (1..=2).map(|id| NewRow { id, version: 0 })).await.expect("inserts");
+    until("a row is stored", async || {
+        Row::find_by_id(&engine, 1).required().await.expect("reads").source() == Source::Redis
+    })
+    .await;
+    tell(&mut operator, &["CONFIG", "SET", "maxmemory", "1"]).await;
+    until("it is known", async || {
+        Row::find_by_id(&engine, 2).required().await.expect("reads");
+        engine.health().layers[0].shared.as_ref().expect("is shared").full
+    })
+    .await;
+    tell(&mut operator, &["CONFIG", "SET", "maxmemory", "0"]).await;
+    // Nothing but hits, which store nothing.
+    until("it is known that there is room", async || {
+        let row = Row::find_by_id(&engine, 1).required().await.expect("reads");
+        assert_eq!(row.source(), Source::Redis);
+        engine.health().is_ok()
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn something_of_anothers_in_the_place_of_a_lock_keeps_nobody_out() {
     let _log = Log::start().await;
     let Some(server) = RedisServer::start() else { return };

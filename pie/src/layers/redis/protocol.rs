@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::full::{Full, Until};
 use super::message::{Content, Ears, Message, NAMES_PER_MESSAGE, Publisher};
 use super::pending::Pending;
-use super::wire::{Deadline, Wire, garbled, refused};
+use super::wire::{Deadline, Wire, garbled, is_full, refused};
 use crate::cache::Inbox;
 use crate::cache::stamps::StampName;
 use crate::codec::Token;
@@ -152,7 +152,16 @@ impl<W: Wire> Protocol<W> {
         pipe.cmd("PUBLISH").arg(self.own_channel()).arg(number);
         // A server that is a replica now still answers reads, with what it will soon lose.
         pipe.cmd("ROLE");
+        // Who only reads would never find out that a full server has room again.
+        if self.full.is_known() && !self.full.is_on() {
+            pipe.cmd("SET").arg(format!("{}~room", self.prefix())).arg(number).arg("PX").arg(1_000);
+        }
         let answers = self.wire.run(pipe, self.wire.deadline()).await?;
+        match answers.get(2) {
+            Some(answer) if is_full(answer) => self.full.refused(),
+            Some(Value::Okay) => self.full.taken(),
+            _ => {}
+        }
         if let Some(Value::Array(role)) = answers.get(1)
             && matches!(role.first(), Some(Value::BulkString(role)) if role == b"slave")
         {
