@@ -584,8 +584,10 @@ impl Engine {
     }
 
     /// The scope without the key prefix: what tells handles of one engine apart.
+    #[inline]
     pub(crate) fn inner_scope(&self) -> &str {
-        &self.scope[self.core.config.key_prefix.len()..]
+        // The scope begins with the prefix.
+        self.scope.get(self.core.config.key_prefix.len()..).unwrap_or_default()
     }
 
     /// Stamp names within this handle's scope.

@@ -23,7 +23,7 @@ pub(crate) use lock::{Locked, Locking};
 use smallvec::SmallVec;
 
 use super::commits::Commits;
-use super::entry::{AnyValue, Entry, Inner, Payload, ValueCodec};
+use super::entry::{Entry, Inner, Payload, ValueCodec};
 use super::flights::Flights;
 use super::groups::{Group, GroupId, Groups};
 use super::inbox::Inbox;
@@ -107,25 +107,16 @@ pub(crate) enum Got {
     Loaded(Payload),
 }
 
-/// What the first layer said at once.
-pub(crate) enum Peeked<R> {
-    Hit(R),
-    /// Served, and it is up to the caller to have it loaded anew: the entry is claimed for it.
-    Aging(R),
-    /// The first layer does not have it.
-    Miss,
-}
-
-/// A value in its layer, looked at where it is.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Seen<'e> {
-    pub(crate) value: &'e AnyValue,
-    pub(crate) empty: bool,
+/// A value in the first layer, looked at where it is.
+pub(crate) struct Seen {
+    pub(crate) sight: Sight,
     pub(crate) source: Source,
     /// In milliseconds.
     pub(crate) age: u64,
     /// Whether it is past its time to live.
     pub(crate) stale: bool,
+    /// Whether it is up to the caller to have it loaded anew: the entry is claimed for it.
+    pub(crate) aging: bool,
 }
 
 /// A list that has one item most often, and then none on the heap.
@@ -364,43 +355,31 @@ impl Chain {
 
     /// The hot path: asks the first layer, without waiting and without allocating.
     #[inline]
-    pub(crate) fn peek<R>(
-        &self,
-        key: Lookup<'_>,
-        rules: &Rules,
-        group: &Group,
-        give: impl FnOnce(Seen<'_>) -> R,
-    ) -> Peeked<R> {
-        let Some(level) = self.levels().first() else { return Peeked::Miss };
+    pub(crate) fn peek(&self, key: Lookup<'_>, rules: &Rules, group: &Group) -> Option<Seen> {
+        let level = self.levels().first()?;
         if rules.skip_memory || !self.trusts_memory() {
-            return Peeked::Miss;
+            return None;
         }
-        let (sight, asked);
-        let entry = match &level.memory {
-            Some(memory) => {
-                sight = memory.see(key);
-                sight.as_ref().and_then(Sight::entry).map(|entry| &**entry)
-            }
-            None => {
-                asked = level.at_once("peek", |layer| layer.peek(key));
-                match &asked {
-                    Some(Peek::Hit(entry)) if entry.is_for(key) => Some(&**entry.inner()),
-                    _ => None,
-                }
-            }
+        let sight = match &level.memory {
+            Some(memory) => memory.see(key),
+            None => match level.at_once("peek", |layer| layer.peek(key)) {
+                Some(Peek::Hit(entry)) if entry.is_for(key) => Some(Sight::of(entry)),
+                _ => None,
+            },
         };
-        let Some(entry) = entry else { return Peeked::Miss };
+        let sight = sight?;
+        let entry = &**sight.entry();
         let now = self.clock.steady();
         let fresh = Self::fresh(entry, rules.limits, now);
         if !fresh && !Self::stale_within(entry, rules.limits, now, rules.limits.stale) {
-            return Peeked::Miss;
+            return None;
         }
         let forgiven = mistake!(StaleAcrossBump) && !fresh;
         if !forgiven && !self.stamps.holds(entry.snapshot()) {
-            return Peeked::Miss;
+            return None;
         }
         let aging = !fresh || Self::aging(entry, rules.ahead, now);
-        let claimed = aging && entry.claim(now, rules.hold());
+        let aging = aging && entry.claim(now, rules.hold());
         let before = group.hits_at_once.add_one();
         if let Some(memory) = &level.memory {
             memory.tell(entry, before);
@@ -409,9 +388,7 @@ impl Chain {
             group.stale.add(1);
         }
         let age = now.saturating_sub(entry.loaded_at());
-        let (value, empty) = (entry.value(), entry.is_empty());
-        let seen = give(Seen { value, empty, source: level.source, age, stale: !fresh });
-        if claimed { Peeked::Aging(seen) } else { Peeked::Hit(seen) }
+        Some(Seen { sight, source: level.source, age, stale: !fresh, aging })
     }
 
     /// Takes the local versions that a load beginning now is stored under.

@@ -237,6 +237,10 @@ impl Entry {
         &self.0
     }
 
+    pub(crate) fn into_inner(self) -> Arc<Inner> {
+        self.0
+    }
+
     /// Whether this is the entry of that key, compared byte by byte.
     #[must_use]
     pub fn is_for(&self, key: Lookup<'_>) -> bool {

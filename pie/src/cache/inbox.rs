@@ -81,6 +81,7 @@ impl Inbox {
         });
     }
 
+    #[cfg(feature = "redis")]
     /// What this process has may come from a server that was no master any more: everything in it ends.
     pub(crate) fn end(&self) {
         self.with(|chain| chain.stamps.bump_epoch());

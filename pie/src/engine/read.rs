@@ -7,13 +7,14 @@ use tracing::Instrument;
 
 use super::Engine;
 use crate::cache::BoxFuture;
-use crate::cache::chain::{Found, Got, Item, Peeked, Seen};
+use crate::cache::chain::{Found, Got, Item, Seen};
 use crate::cache::entry::Payload;
+use crate::cache::groups::Group;
 use crate::cache::key::{Key, Lookup};
 use crate::cache::read::Loader;
 use crate::cache::stamps::StampName;
 use crate::database::{Row, Session};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{Datum, Schema};
 use crate::plan::ReadPlan;
 use crate::plan::filter::{Comparison, Condition};
@@ -21,7 +22,7 @@ use crate::plan::text::{Text, push_data};
 use crate::query::Source;
 use crate::query::Target;
 use crate::query::read::{Slow, check_page};
-use crate::query::shape::{Answer, Fetch, Loaded, ShapeTable};
+use crate::query::shape::{Answer, Fetch, Loaded, ShapeTable, Share};
 use crate::query::spec::{Args, Effective, From, Options, Spec};
 
 /// How far a query's future has come.
@@ -34,56 +35,65 @@ pub(crate) enum Step<'a> {
     Start { on: Target<'a>, spec: Spec<'a> },
     /// Not in memory: going on in a box.
     Slow(Slow<'a>),
+    /// What it may not do.
+    Failed(Error),
     /// Between two states, and after the answer.
     Done,
 }
 
 impl Step<'_> {
-    pub(crate) fn poll(
-        &mut self,
-        context: &mut Context<'_>,
-        table: &'static ShapeTable,
-    ) -> Poll<Result<Answer>> {
-        if let Step::Start { on, spec } = self
-            && let Err(error) = check(*on, spec, table)
-        {
-            let error = error.with_query(spec.name(table).to_string());
+    /// What the first layer has, before anything is waited for; without it [`go_on`](Self::go_on) has the answer.
+    #[inline(never)]
+    pub(crate) fn at_once(&mut self, table: &'static ShapeTable) -> Option<Seen> {
+        let Step::Start { on, spec } = self else { return None };
+        if let Err(error) = check(*on, spec, table) {
+            return self.fail(error, table);
+        }
+        let Target::Engine(engine) = *on else { return None };
+        let seen = engine.peek(spec, table)?;
+        if seen.aging {
+            return self.renew(table, seen);
+        }
+        if spec.is_light() {
+            // Nothing of it is on the heap, and finding that out by dropping it takes longer.
+            std::mem::forget(std::mem::replace(self, Step::Done));
+        } else {
             *self = Step::Done;
-            return Poll::Ready(Err(error));
         }
-        let mut aging = None;
-        if let Step::Start { on: Target::Engine(engine), spec } = self {
-            match engine.peek(spec, table) {
-                Peeked::Hit(answer) => {
-                    if spec.is_light() {
-                        // Nothing of it is on the heap, and finding that out by dropping it takes longer.
-                        std::mem::forget(std::mem::replace(self, Step::Done));
-                    } else {
-                        *self = Step::Done;
-                    }
-                    return Poll::Ready(Ok(answer));
-                }
-                Peeked::Aging(answer) => aging = Some(answer),
-                Peeked::Miss => {}
-            }
-        }
-        self.go_on(context, table, aging)
+        Some(seen)
     }
 
     #[cold]
-    fn go_on(
+    fn fail(&mut self, error: Error, table: &'static ShapeTable) -> Option<Seen> {
+        let error = match self {
+            Step::Start { spec, .. } => error.with_query(spec.name(table).to_string()),
+            Step::Failed(_) | Step::Slow(_) | Step::Done => error,
+        };
+        *self = Step::Failed(error);
+        None
+    }
+
+    /// What is served at once is loaded anew in a task of its own.
+    #[cold]
+    fn renew(&mut self, table: &'static ShapeTable, seen: Seen) -> Option<Seen> {
+        if let Step::Start { on: Target::Engine(engine), spec } = std::mem::replace(self, Step::Done)
+            && let Err(error) = engine.renew(spec, table)
+        {
+            return self.fail(error, table);
+        }
+        Some(seen)
+    }
+
+    /// Goes on where nothing was there at once.
+    #[cold]
+    pub(crate) fn go_on(
         &mut self,
         context: &mut Context<'_>,
         table: &'static ShapeTable,
-        aging: Option<Answer>,
     ) -> Poll<Result<Answer>> {
         if matches!(self, Step::Start { .. })
             && let Step::Start { on, spec } = std::mem::replace(self, Step::Done)
         {
-            if let (Some(answer), Target::Engine(engine)) = (aging, on) {
-                // Served at once, and loaded anew in a task of its own.
-                return Poll::Ready(engine.renew(spec, table).map(|()| answer));
-            }
             *self = Step::Slow(Box::pin(async move {
                 let (name, model) = (spec.name(table), spec.schema.model);
                 // Written down only where somebody listens, or where it is part of an error.
@@ -94,6 +104,11 @@ impl Step<'_> {
                     .map_err(|error| error.with_query(name.to_string()))
             }));
         }
+        if matches!(self, Step::Failed(_))
+            && let Step::Failed(error) = std::mem::replace(self, Step::Done)
+        {
+            return Poll::Ready(Err(error));
+        }
         match self {
             Step::Slow(future) => {
                 let polled = future.as_mut().poll(context);
@@ -103,7 +118,7 @@ impl Step<'_> {
                 polled
             }
             // Polled after it was ready, which a future need not survive; pending is the harmless answer.
-            Step::Start { .. } | Step::Done => Poll::Pending,
+            Step::Start { .. } | Step::Failed(_) | Step::Done => Poll::Pending,
         }
     }
 }
@@ -117,16 +132,12 @@ fn check(on: Target<'_>, spec: &Spec<'_>, table: &'static ShapeTable) -> Result<
 fn answer(found: &Found) -> Answer {
     let age = found.now.saturating_sub(found.entry.loaded_at());
     let Payload { value, empty } = found.entry.payload();
-    Answer { value, empty, source: found.source, age, stale: found.stale }
-}
-
-fn seen(seen: Seen<'_>) -> Answer {
-    let Seen { value, empty, source, age, stale } = seen;
-    Answer { value: Arc::clone(value), empty, source, age, stale }
+    Answer { value: Share::Own(value), empty, source: found.source, age, stale: found.stale }
 }
 
 fn fresh(payload: Payload) -> Answer {
-    Answer { value: payload.value, empty: payload.empty, source: Source::Database, age: 0, stale: false }
+    let value = Share::Own(payload.value);
+    Answer { value, empty: payload.empty, source: Source::Database, age: 0, stale: false }
 }
 
 fn got(got: Got) -> Answer {
@@ -211,6 +222,7 @@ async fn load(
 }
 
 impl Engine {
+    #[inline]
     fn lookup<'k>(&self, full: &'k [u8]) -> Lookup<'k> {
         Lookup { full, hash: self.chain().stamps.hash(full) }
     }
@@ -232,18 +244,18 @@ impl Engine {
             stamps.extend(namespaces);
             Ok(stamps)
         };
-        let stamps = if spec.row().is_some() && spec.options.tags().is_empty() && spec.rest().family.is_none()
-        {
-            // The others are the same for every row of the model.
-            let group = self.chain().groups.of((spec.schema.group)());
-            let rest = group.row_names(self.scope(), || all_names().map(|names| names[1..].to_vec()))?;
-            let mut stamps = Vec::with_capacity(1 + rest.len());
-            stamps.push(StampName::of_key(self.scope(), &logical));
-            stamps.extend_from_slice(&rest);
-            stamps
-        } else {
-            all_names()?
-        };
+        let stamps =
+            if spec.row().is_some() && spec.options().tags().is_empty() && spec.rest().family.is_none() {
+                // The others are the same for every row of the model.
+                let group = self.chain().groups.of((spec.schema.group)());
+                let rest = group.row_names(self.scope(), || all_names().map(|names| names[1..].to_vec()))?;
+                let mut stamps = Vec::with_capacity(1 + rest.len());
+                stamps.push(StampName::of_key(self.scope(), &logical));
+                stamps.extend_from_slice(&rest);
+                stamps
+            } else {
+                all_names()?
+            };
         let (full, fingerprint) = (spec.memory_key(table, self.inner_scope()), key.fingerprint);
         Ok(Item {
             key: Key::of_shape(self.lookup(&full), self.scope(), &logical, fingerprint),
@@ -255,31 +267,51 @@ impl Engine {
     }
 
     /// The answer that the first layer has at once.
-    fn peek(&self, spec: &Spec<'_>, table: &'static ShapeTable) -> Peeked<Answer> {
+    #[inline]
+    fn peek(&self, spec: &Spec<'_>, table: &'static ShapeTable) -> Option<Seen> {
         let chain = self.chain();
-        let group = chain.groups.of((spec.schema.group)());
+        let id = (spec.schema.group)();
+        let group = chain.groups.of(id);
+        if self.inner_scope().is_empty()
+            && let Some(key) = spec.bare_key(id, table)
+            && let Some(plain) = self.plain_policy(group, spec)
+        {
+            if !plain.enabled || !chain.is_enabled() {
+                return None;
+            }
+            return chain.peek(self.lookup(&key), &plain.rules, group);
+        }
+        self.peek_other(spec, table, group)
+    }
+
+    /// The policy of reads that say nothing of their own.
+    #[inline]
+    fn plain_policy<'g>(&self, group: &'g Group, spec: &Spec<'_>) -> Option<&'g Effective> {
+        group.plain(|| self.policy_said(&Options::default(), &spec.schema.policy))
+    }
+
+    /// As [`peek`](Self::peek), for any read.
+    #[inline(never)]
+    fn peek_other(&self, spec: &Spec<'_>, table: &'static ShapeTable, group: &Group) -> Option<Seen> {
+        let chain = self.chain();
         let own;
-        let plain = if spec.options.are_plain() {
-            group.plain(|| self.policy_said(&Options::default(), &spec.schema.policy))
-        } else {
-            None
-        };
+        let plain = if spec.options().are_plain() { self.plain_policy(group, spec) } else { None };
         let policy = match plain {
             Some(plain) => plain,
             None => {
-                own = self.policy_said(&spec.options, &spec.schema.policy);
+                own = self.policy_said(spec.options(), &spec.schema.policy);
                 &own
             }
         };
-        if !policy.enabled || !chain.is_enabled() || spec.options.refresh {
-            return Peeked::Miss;
+        if !policy.enabled || !chain.is_enabled() || spec.options().refresh {
+            return None;
         }
         let key = spec.memory_key(table, self.inner_scope());
-        chain.peek(self.lookup(&key), &policy.rules, group, seen)
+        chain.peek(self.lookup(&key), &policy.rules, group)
     }
 
     async fn read(&self, spec: Spec<'_>, table: &'static ShapeTable) -> Result<Answer> {
-        let policy = self.policy(&spec.options, spec.schema);
+        let policy = self.policy(spec.options(), spec.schema);
         if !policy.enabled {
             let mut session = self.database().session();
             return load(&mut *session, &spec, table).await.map(fresh);
@@ -301,7 +333,7 @@ impl Engine {
 
     /// Has a value loaded anew in the background.
     fn renew(&self, spec: Spec<'_>, table: &'static ShapeTable) -> Result<()> {
-        let policy = self.policy(&spec.options, spec.schema);
+        let policy = self.policy(spec.options(), spec.schema);
         let item = self.item_of(&spec, table, policy)?;
         let loader = LoadOne { engine: self.clone(), spec: spec.into_owned(), table };
         self.chain().refresh_later(item, policy.rules, Box::new(loader));
@@ -337,20 +369,15 @@ pub(crate) async fn read_many(
     let mut items: Vec<Arc<Item>> = Vec::new();
     for (at, id) in ids.iter().enumerate() {
         let mut spec = Spec::new(schema, From::Row(&schema.id), id.clone());
-        spec.options = options.clone();
+        *spec.options_mut() = options.clone();
         if !options.refresh {
             let key = spec.memory_key(table, engine.inner_scope());
-            match engine.chain().peek(engine.lookup(&key), &policy.rules, group, seen) {
-                Peeked::Hit(answer) => {
-                    answers.push(Some(answer));
-                    continue;
-                }
-                Peeked::Aging(answer) => {
+            if let Some(seen) = engine.chain().peek(engine.lookup(&key), &policy.rules, group) {
+                if seen.aging {
                     engine.renew(spec, table)?;
-                    answers.push(Some(answer));
-                    continue;
                 }
-                Peeked::Miss => {}
+                answers.push(Some(Answer::owned(seen)));
+                continue;
             }
         }
         answers.push(None);

@@ -7,7 +7,7 @@ use super::key::{CacheKey, Template, logical_key};
 use super::shape::Shape;
 use super::stored::Answered;
 use crate::cache::BoxFuture;
-use crate::cache::chain::{Found, Got, Item, Peeked, Seen};
+use crate::cache::chain::{Found, Got, Item, Seen};
 use crate::cache::entry::{Payload, ValueCodec};
 use crate::cache::groups::{GroupId, GroupKind};
 use crate::cache::key::{Key, KeyKind, Lookup, head};
@@ -190,18 +190,10 @@ impl<'a> Call<'a> {
         }
         let full = &self.key.writer.text;
         let lookup = Lookup { full, hash: chain.stamps.hash(full) };
-        let peeked = chain.peek(lookup, &policy.rules, group, |seen| {
-            let Seen { value, source, age, stale, .. } = seen;
-            (shape.restore)(value, Answered { source, age, stale }).map(|value| (shape.close)(Ok(value)))
-        });
-        match peeked {
-            Peeked::Hit(answer) => answer,
-            Peeked::Aging(answer) => {
-                self.aging = true;
-                answer
-            }
-            Peeked::Miss => None,
-        }
+        let Seen { sight, source, age, stale, aging } = chain.peek(lookup, &policy.rules, group)?;
+        self.aging = aging;
+        let value = (shape.restore)(sight.entry().value(), Answered { source, age, stale })?;
+        Some((shape.close)(Ok(value)))
     }
 
     /// Whether the answer from memory has to be loaded anew.

@@ -41,7 +41,7 @@ impl Front {
     }
 
     /// The entry of this key where it is, borrowed.
-    #[inline]
+    #[inline(always)]
     pub(super) fn see(&self, key: Lookup<'_>) -> Option<Borrowed> {
         let [Some(first), Some(second)] = self.places(key.hash) else { return None };
         let is = |there: &Option<Arc<Inner>>| there.as_ref().is_some_and(|entry| entry.is_for(key));

@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use arc_swap::Guard;
 use mini_moka::sync::Cache;
 use serde::Deserialize;
 
@@ -177,11 +178,11 @@ impl Memory {
     }
 
     /// The entry of a key, if there is one. Neither waits nor allocates.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn see(&self, key: Lookup<'_>) -> Option<Sight> {
         match self.front.see(key) {
-            Some(borrowed) => Some(Sight::Front(borrowed)),
-            None => self.see_behind(key).map(Sight::Behind),
+            Some(borrowed) => Some(Sight(borrowed)),
+            None => self.see_behind(key).map(Sight::of),
         }
     }
 
@@ -217,18 +218,22 @@ impl Memory {
     }
 }
 
-/// An entry that is looked at: as the table in front has it, or as mini-moka gave it.
-pub(crate) enum Sight {
-    Front(Borrowed),
-    Behind(Entry),
-}
+/// An entry that is looked at where it is: borrowed from the table in front, which counts nothing, or a share of it.
+///
+/// It keeps the entry, also when the table has another by now; then whoever put that there gave it a share.
+pub(crate) struct Sight(Borrowed);
 
 impl Sight {
+    /// A share of an entry.
+    pub(crate) fn of(entry: Entry) -> Self {
+        Self(Guard::from_inner(Some(entry.into_inner())))
+    }
+
     #[inline]
-    pub(crate) fn entry(&self) -> Option<&Arc<Inner>> {
-        match self {
-            Self::Front(borrowed) => borrowed.as_ref(),
-            Self::Behind(entry) => Some(entry.inner()),
+    pub(crate) fn entry(&self) -> &Arc<Inner> {
+        match self.0.as_ref() {
+            Some(entry) => entry,
+            None => unreachable!("a place with nothing in it is no sight"),
         }
     }
 }
@@ -256,11 +261,10 @@ impl CacheLayer for Memory {
     }
 
     fn peek(&self, key: Lookup<'_>) -> Peek {
-        let seen = self.see(key);
-        match seen.as_ref().and_then(Sight::entry) {
-            Some(entry) => {
-                self.tell(entry, fastrand::u64(..));
-                Peek::Hit(Entry::of(entry))
+        match self.see(key) {
+            Some(sight) => {
+                self.tell(sight.entry(), fastrand::u64(..));
+                Peek::Hit(Entry::of(sight.entry()))
             }
             None => Peek::Miss,
         }

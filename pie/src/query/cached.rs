@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+use crate::cache::entry::AnyValue;
+use crate::layers::memory::Sight;
+
 /// Who answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -68,16 +71,52 @@ impl fmt::Display for Source {
 /// # }
 /// ```
 pub struct Cached<T> {
-    value: Arc<T>,
+    value: Hold<T>,
     source: Source,
     /// In milliseconds.
     age: u64,
     stale: bool,
 }
 
+/// How an answer has its value.
+enum Hold<T> {
+    /// A share of it.
+    Own(Arc<T>),
+    /// Borrowed from memory: no count of the value is touched, so that threads which read the same one do not wait for each other.
+    Lent {
+        sight: Sight,
+        /// The value of the entry as what it is; of another type it would not have been lent.
+        view: fn(&AnyValue) -> Option<&T>,
+        share: fn(&AnyValue) -> Option<Arc<T>>,
+    },
+}
+
+impl<T> Hold<T> {
+    fn share(&self) -> Arc<T> {
+        match self {
+            Self::Own(value) => Arc::clone(value),
+            Self::Lent { sight, share, .. } => match share(sight.entry().value()) {
+                Some(value) => value,
+                None => unreachable!("its type was looked at when it was lent"),
+            },
+        }
+    }
+}
+
+impl<T: Send + Sync + 'static> Cached<T> {
+    /// What memory has, left where it is; `None` for a value of another type.
+    #[inline(always)]
+    pub(crate) fn lent(sight: Sight, source: Source, age_ms: u64) -> Option<Self> {
+        let view: fn(&AnyValue) -> Option<&T> = |value| value.downcast_ref::<T>();
+        view(sight.entry().value())?;
+        let value = Hold::Lent { sight, view, share: |value| Arc::clone(value).downcast::<T>().ok() };
+        Some(Self { value, source, age: age_ms, stale: false })
+    }
+}
+
 impl<T> Cached<T> {
     pub(crate) fn new(value: Arc<T>, source: Source, age_ms: u64) -> Self {
-        Self { value, source, age: age_ms, stale: false }
+        Self { value: Hold::Own(value), source, age: age_ms, stale: false }
     }
 
     pub(crate) fn stale(mut self, stale: bool) -> Self {
@@ -107,7 +146,10 @@ impl<T> Cached<T> {
     /// The shared value.
     #[must_use]
     pub fn into_arc(self) -> Arc<T> {
-        self.value
+        match self.value {
+            Hold::Own(value) => value,
+            lent @ Hold::Lent { .. } => lent.share(),
+        }
     }
 }
 
@@ -122,51 +164,62 @@ impl<T: Clone> Cached<T> {
     /// A value of your own; copied if the cache or another answer still holds it.
     #[must_use]
     pub fn into_owned(self) -> T {
-        Arc::unwrap_or_clone(self.value)
+        match self.value {
+            Hold::Own(value) => Arc::unwrap_or_clone(value),
+            // The cache holds it as well.
+            Hold::Lent { .. } => T::clone(&self),
+        }
     }
 }
 
 impl<T> Clone for Cached<T> {
     fn clone(&self) -> Self {
-        Self { value: Arc::clone(&self.value), source: self.source, age: self.age, stale: self.stale }
+        Self { value: Hold::Own(self.value.share()), source: self.source, age: self.age, stale: self.stale }
     }
 }
 
 impl<T> Deref for Cached<T> {
     type Target = T;
 
+    #[inline]
     fn deref(&self) -> &T {
-        &self.value
+        match &self.value {
+            Hold::Own(value) => value,
+            Hold::Lent { sight, view, .. } => match view(sight.entry().value()) {
+                Some(value) => value,
+                None => unreachable!("its type was looked at when it was lent"),
+            },
+        }
     }
 }
 
 impl<T> AsRef<T> for Cached<T> {
     fn as_ref(&self) -> &T {
-        &self.value
+        self
     }
 }
 
 impl<T: fmt::Debug> fmt::Debug for Cached<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.value.fmt(f)
+        T::fmt(self, f)
     }
 }
 
 impl<T: fmt::Display> fmt::Display for Cached<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.value.fmt(f)
+        T::fmt(self, f)
     }
 }
 
 impl<T: PartialEq> PartialEq for Cached<T> {
     fn eq(&self, other: &Self) -> bool {
-        self.value == other.value
+        **self == **other
     }
 }
 
 impl<T: PartialEq> PartialEq<T> for Cached<T> {
     fn eq(&self, other: &T) -> bool {
-        *self.value == *other
+        **self == *other
     }
 }
 
@@ -174,7 +227,7 @@ impl<T: Eq> Eq for Cached<T> {}
 
 impl<T: Serialize> Serialize for Cached<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.value.serialize(serializer)
+        T::serialize(self, serializer)
     }
 }
 
@@ -183,6 +236,6 @@ impl<'c, T> IntoIterator for &'c Cached<Vec<T>> {
     type IntoIter = std::slice::Iter<'c, T>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.value.iter()
+        self.iter()
     }
 }

@@ -168,7 +168,7 @@ impl<M: Model, S: Shape<M>> Query<'_, M, S> {
     /// ```
     pub fn explain(&self) -> Result<Explanation> {
         let (engine, schema, table) = (self.on.engine(), M::SCHEMA, S::TABLE);
-        let policy = engine.policy(&self.spec.options, schema);
+        let policy = engine.policy(self.spec.options(), schema);
         let key = self.spec.key(table, engine.inner_scope()).logical();
         let mut stamps = self.spec.names(&key, self.spec.condition().as_ref(), engine.namespaces().len())?;
         stamps.push("n".to_owned());

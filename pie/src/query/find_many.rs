@@ -43,7 +43,11 @@ impl<'a, M: Model> FindMany<'a, M> {
         Self { on, ids, options: Options::default(), model: PhantomData }
     }
 
-    cache_options!(options);
+    fn options_mut(&mut self) -> &mut Options {
+        &mut self.options
+    }
+
+    cache_options!();
 }
 
 impl<'a, M: Model> IntoFuture for FindMany<'a, M> {

@@ -9,8 +9,8 @@ use std::task::{Context, Poll};
 use super::Target;
 use super::delete::Delete;
 use super::options::cache_options;
-use super::shape::{Count, Distinct, Exists, First, One, Paged, Required, Rows, Shape};
-use super::spec::{Args, From, Spec};
+use super::shape::{Answer, Count, Distinct, Exists, First, One, Paged, Required, Rows, Shape};
+use super::spec::{Args, From, Options, Spec};
 use super::update::Update;
 use crate::cache::BoxFuture;
 use crate::engine::read::Step;
@@ -93,7 +93,11 @@ impl<'a, M: Model, S> Query<'a, M, S> {
         Query { on: self.on, spec: self.spec, types: PhantomData }
     }
 
-    cache_options!(spec.options);
+    fn options_mut(&mut self) -> &mut Options {
+        self.spec.options_mut()
+    }
+
+    cache_options!();
 }
 
 impl<'a, M: Model> Query<'a, M, Rows> {
@@ -109,19 +113,19 @@ impl<'a, M: Model> Query<'a, M, Rows> {
 
     /// Sorts by a column; a second call sorts rows that are equal in the first. Without any the database chooses.
     pub fn order_by(mut self, order: OrderBy<M>) -> Self {
-        self.spec.order.push(order.order);
+        self.spec.order_mut().push(order.order);
         self
     }
 
     /// At most this many rows; 0 gives an empty list.
     pub fn limit(mut self, rows: u64) -> Self {
-        self.spec.limit = Some(rows);
+        self.spec.set_limit(rows);
         self
     }
 
     /// Leaves out this many rows at the beginning.
     pub fn offset(mut self, rows: u64) -> Self {
-        self.spec.offset = Some(rows);
+        self.spec.set_offset(rows);
         self
     }
 
@@ -137,13 +141,13 @@ impl<'a, M: Model> Query<'a, M, Rows> {
 
     /// The first row in the order, or none.
     pub fn first(mut self) -> Query<'a, M, First> {
-        self.spec.limit = Some(self.spec.limit.unwrap_or(1).min(1));
+        self.spec.set_limit(self.spec.limit().unwrap_or(1).min(1));
         self.shaped()
     }
 
     /// The only row, or none; awaiting it fails with [`ErrorKind::TooManyRows`] when several match.
     pub fn one(mut self) -> Query<'a, M, One> {
-        self.spec.limit = Some(self.spec.limit.unwrap_or(2).min(2));
+        self.spec.set_limit(self.spec.limit().unwrap_or(2).min(2));
         self.shaped()
     }
 
@@ -190,8 +194,8 @@ impl<'a, M: Model> Query<'a, M, Rows> {
     /// stand on two pages.
     pub fn page(mut self, number: u64, size: u64) -> Query<'a, M, Paged> {
         self.spec.rest_mut().page = (number, size);
-        self.spec.limit = Some(size);
-        self.spec.offset = Some(number.saturating_sub(1).saturating_mul(size));
+        self.spec.set_limit(size);
+        self.spec.set_offset(number.saturating_sub(1).saturating_mul(size));
         self.shaped()
     }
 
@@ -250,9 +254,12 @@ impl<M: Model, S: Shape<M>> Future for QueryFuture<'_, M, S> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let answer = match self.step.poll(context, S::TABLE) {
-            Poll::Ready(answer) => answer,
-            Poll::Pending => return Poll::Pending,
+        let answer = match self.step.at_once(S::TABLE) {
+            Some(seen) => Ok(Answer::lent(seen)),
+            None => match self.step.go_on(context, S::TABLE) {
+                Poll::Ready(answer) => answer,
+                Poll::Pending => return Poll::Pending,
+            },
         };
         Poll::Ready(answer.and_then(S::finish).map_err(|error| error.with_model(M::SCHEMA.model)))
     }

@@ -6,10 +6,12 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::cached::{Cached, Source};
+use crate::cache::chain::Seen;
 use crate::cache::entry::{AnyValue, Payload, ValueCodec};
 use crate::codec::{CodecId, Decoder, Encoder};
 use crate::database::Row;
 use crate::error::{Error, ErrorKind, Result};
+use crate::layers::memory::Sight;
 use crate::model::{Datum, Model, RowReader, Value, row_values};
 
 /// What the database is asked for.
@@ -58,7 +60,7 @@ impl fmt::Debug for ShapeTable {
 /// An answer of the read path, not yet in its shape.
 #[doc(hidden)]
 pub struct Answer {
-    pub(crate) value: AnyValue,
+    pub(crate) value: Share,
     pub(crate) empty: bool,
     pub(crate) source: Source,
     pub(crate) age: u64,
@@ -71,23 +73,55 @@ impl fmt::Debug for Answer {
     }
 }
 
+/// A value of an answer.
+pub(crate) enum Share {
+    /// A share of it.
+    Own(AnyValue),
+    /// In memory, where it is.
+    Lent(Sight),
+}
+
 impl Answer {
-    #[inline]
+    /// What memory has, left where it is.
+    #[inline(always)]
+    pub(crate) fn lent(seen: Seen) -> Self {
+        let Seen { sight, source, age, stale, .. } = seen;
+        let empty = sight.entry().is_empty();
+        Self { value: Share::Lent(sight), empty, source, age, stale }
+    }
+
+    /// What memory has, as a share of its own: for many answers at once, more than a thread can borrow without counting.
+    pub(crate) fn owned(seen: Seen) -> Self {
+        let Seen { sight, source, age, stale, .. } = seen;
+        let entry = sight.entry();
+        let (value, empty) = (Arc::clone(entry.value()), entry.is_empty());
+        Self { value: Share::Own(value), empty, source, age, stale }
+    }
+
+    #[inline(always)]
     fn cached<T: Send + Sync + 'static>(self) -> Result<Cached<T>> {
         let (source, age, stale) = (self.source, self.age, self.stale);
-        match self.value.downcast::<T>() {
-            Ok(value) => Ok(Cached::new(value, source, age).stale(stale)),
-            Err(_) => Err(mixed_up()),
+        let cached = match self.value {
+            Share::Own(value) => value.downcast::<T>().ok().map(|value| Cached::new(value, source, age)),
+            Share::Lent(sight) => Cached::lent(sight, source, age),
+        };
+        match cached {
+            Some(cached) => Ok(cached.stale(stale)),
+            None => Err(mixed_up()),
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn optional<T: Send + Sync + 'static>(self) -> Result<Option<Cached<T>>> {
         if self.empty { Ok(None) } else { self.cached().map(Some) }
     }
 
     fn number(self) -> Result<u64> {
-        self.value.downcast_ref::<u64>().copied().ok_or_else(mixed_up)
+        let value = match &self.value {
+            Share::Own(value) => value,
+            Share::Lent(sight) => sight.entry().value(),
+        };
+        value.downcast_ref::<u64>().copied().ok_or_else(mixed_up)
     }
 }
 
@@ -261,7 +295,7 @@ impl<M: Model> Shape<M> for First {
         codec: row_codec::<M>(),
     };
 
-    #[inline]
+    #[inline(always)]
     fn finish(answer: Answer) -> Result<Self::Output> {
         answer.optional()
     }
@@ -285,7 +319,7 @@ impl<M: Model> Shape<M> for One {
         codec: row_codec::<M>(),
     };
 
-    #[inline]
+    #[inline(always)]
     fn finish(answer: Answer) -> Result<Self::Output> {
         answer.optional()
     }
@@ -295,16 +329,19 @@ impl<M: Model, S: Shape<M, Output = Option<Cached<M>>>> Shape<M> for Required<S>
     type Output = Cached<M>;
     const TABLE: &'static ShapeTable = S::TABLE;
 
-    #[inline]
+    #[inline(always)]
     fn finish(answer: Answer) -> Result<Self::Output> {
         S::finish(answer)?.ok_or_else(|| Error::new(ErrorKind::NotFound, "there is no such row"))
     }
 }
 
+/// The kind of lists of rows.
+pub(crate) const ROWS: u8 = 3;
+
 impl<M: Model> Shape<M> for Rows {
     type Output = Cached<Vec<M>>;
     const TABLE: &'static ShapeTable = &ShapeTable {
-        kind: 3,
+        kind: ROWS,
         word: "find",
         fetch: Fetch::Rows,
         build: |loaded| {
@@ -328,7 +365,7 @@ impl<M: Model> Shape<M> for Rows {
         },
     };
 
-    #[inline]
+    #[inline(always)]
     fn finish(answer: Answer) -> Result<Self::Output> {
         answer.cached()
     }
@@ -373,7 +410,7 @@ impl<M: Model> Shape<M> for Count {
         codec: NUMBER,
     };
 
-    #[inline]
+    #[inline(always)]
     fn finish(answer: Answer) -> Result<Self::Output> {
         answer.number()
     }
@@ -389,7 +426,7 @@ impl<M: Model> Shape<M> for Exists {
         codec: NUMBER,
     };
 
-    #[inline]
+    #[inline(always)]
     fn finish(answer: Answer) -> Result<Self::Output> {
         answer.number().map(|number| number != 0)
     }
@@ -439,7 +476,7 @@ impl<M: Model, T: Value + Send + Sync + 'static> Shape<M> for Distinct<T> {
         },
     };
 
-    #[inline]
+    #[inline(always)]
     fn finish(answer: Answer) -> Result<Self::Output> {
         answer.cached()
     }
@@ -483,7 +520,7 @@ impl<M: Model> Shape<M> for Paged {
         },
     };
 
-    #[inline]
+    #[inline(always)]
     fn finish(answer: Answer) -> Result<Self::Output> {
         answer.cached()
     }

@@ -5,7 +5,8 @@ use std::fmt;
 use std::ops::Deref;
 use std::time::Duration;
 
-use super::shape::{Fetch, ShapeTable};
+use super::shape::{Fetch, ROWS, ShapeTable};
+use crate::cache::groups::GroupId;
 use crate::cache::key::{HEAD, KeyKind, head};
 use crate::cache::rules::Rules;
 use crate::clock::millis;
@@ -177,12 +178,15 @@ pub(crate) struct Spec<'a> {
     pub(crate) schema: &'static Schema,
     pub(crate) from: From,
     pub(crate) args: Args<'a>,
-    pub(crate) order: Few<Order>,
-    pub(crate) limit: Option<u64>,
-    pub(crate) offset: Option<u64>,
-    pub(crate) options: Options,
+    order: Few<Order>,
+    limit: Option<u64>,
+    offset: Option<u64>,
+    options: Options,
     /// What a finder does not have; apart, so that it need not carry it.
     rest: Option<Box<Rest>>,
+    /// Whether nothing is said but by what it finds. What changes anything of the five before goes through here, so that one
+    /// look tells.
+    bare: bool,
 }
 
 /// What a read of any rows has.
@@ -255,6 +259,16 @@ fn short_word(word: &str) -> Option<(KeyKind, u64)> {
     Some((kind, number))
 }
 
+/// A value that fits into the head of a key, as a number, and the kind of key that it makes.
+#[inline(always)]
+fn short_datum(one: &Datum<'_>) -> Option<(KeyKind, u64)> {
+    match one {
+        Datum::Int(number) => Some((KeyKind::Number, u64::from_le_bytes(number.to_le_bytes()))),
+        Datum::Text(word) => short_word(word),
+        _ => None,
+    }
+}
+
 impl<'a> Spec<'a> {
     #[inline]
     pub(crate) fn new(schema: &'static Schema, from: From, args: Args<'a>) -> Self {
@@ -267,7 +281,36 @@ impl<'a> Spec<'a> {
             offset: None,
             options: Options::default(),
             rest: None,
+            bare: true,
         }
+    }
+
+    pub(crate) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    pub(crate) fn options_mut(&mut self) -> &mut Options {
+        self.bare = false;
+        &mut self.options
+    }
+
+    pub(crate) fn order_mut(&mut self) -> &mut Few<Order> {
+        self.bare = false;
+        &mut self.order
+    }
+
+    pub(crate) fn limit(&self) -> Option<u64> {
+        self.limit
+    }
+
+    pub(crate) fn set_limit(&mut self, rows: u64) {
+        self.bare = false;
+        self.limit = Some(rows);
+    }
+
+    pub(crate) fn set_offset(&mut self, rows: u64) {
+        self.bare = false;
+        self.offset = Some(rows);
     }
 
     pub(crate) fn rest(&self) -> &Rest {
@@ -275,6 +318,7 @@ impl<'a> Spec<'a> {
     }
 
     pub(crate) fn rest_mut(&mut self) -> &mut Rest {
+        self.bare = false;
         self.rest.get_or_insert_default()
     }
 
@@ -289,6 +333,7 @@ impl<'a> Spec<'a> {
             offset: self.offset,
             options: self.options,
             rest: self.rest,
+            bare: self.bare,
         }
     }
 
@@ -361,6 +406,22 @@ impl<'a> Spec<'a> {
         fingerprint
     }
 
+    /// The key in memory of a finder by one short argument of which nothing else is said, asked without a scope: its head alone.
+    #[inline(always)]
+    pub(crate) fn bare_key(&self, group: &'static GroupId, shape: &ShapeTable) -> Option<[u8; HEAD]> {
+        if !self.bare {
+            return None;
+        }
+        let index = match self.from {
+            From::Row(index) => index,
+            From::List(index) if shape.kind == ROWS => index,
+            From::List(_) | From::Any => return None,
+        };
+        let Few::One(one) = &self.args else { return None };
+        let (kind, word) = short_datum(one)?;
+        group.is_alone().then(|| head(group, kind, (index.number, shape.kind), word))
+    }
+
     /// The key in memory: short bytes that tell a read from all others. Does not allocate for a finder with short arguments.
     #[inline(always)]
     pub(crate) fn memory_key(&self, shape: &ShapeTable, scope: &str) -> MemoryKey {
@@ -382,11 +443,7 @@ impl<'a> Spec<'a> {
         if self.rest.is_some() || !self.options.tags().is_empty() || self.has_window() {
             return None;
         }
-        match one {
-            Datum::Int(number) => Some((index, KeyKind::Number, u64::from_le_bytes(number.to_le_bytes()))),
-            Datum::Text(word) => short_word(word).map(|(kind, word)| (index, kind, word)),
-            _ => None,
-        }
+        short_datum(one).map(|(kind, word)| (index, kind, word))
     }
 
     /// Whether dropping it would do nothing: nothing of it is on the heap.
@@ -394,7 +451,7 @@ impl<'a> Spec<'a> {
     pub(crate) fn is_light(&self) -> bool {
         let borrows =
             matches!(self.args, Few::None | Few::One(Datum::Int(_) | Datum::Text(Cow::Borrowed(_))));
-        borrows && self.rest.is_none() && self.options.more.is_none() && !self.has_window()
+        borrows && (self.bare || (self.rest.is_none() && self.options.more.is_none() && !self.has_window()))
     }
 
     /// The key of any but a finder by one short argument.
@@ -418,7 +475,7 @@ impl<'a> Spec<'a> {
 
     /// Whether order, limit or offset are said.
     #[inline]
-    fn has_window(&self) -> bool {
+    pub(crate) fn has_window(&self) -> bool {
         !self.order.is_empty() || self.limit.is_some() || self.offset.is_some()
     }
 

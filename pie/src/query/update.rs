@@ -140,7 +140,7 @@ impl<'a, M: Model> Update<'a, M> {
 
 /// A write takes a filter and nothing else of a query.
 pub(super) fn check_bare(spec: &Spec<'_>, query: &'static str) -> Result<()> {
-    if spec.order.is_empty() && spec.limit.is_none() && spec.offset.is_none() {
+    if !spec.has_window() {
         return Ok(());
     }
     Err(Error::new(
