@@ -27,7 +27,7 @@ use fastrand::Rng;
 
 use self::double::{Double, Fate, PREFIX, Shared, World, lock};
 use self::scheduler::Scheduler;
-use crate::cache::chain::{Chain, ChainConfig, Got, Item, Peeked};
+use crate::cache::chain::{Chain, ChainConfig, Got, Item};
 use crate::cache::entry::{Payload, ValueCodec};
 use crate::cache::key::{Key, Lookup};
 use crate::cache::read::Loader;
@@ -333,21 +333,22 @@ impl Engine {
         let floor = self.floor(way);
         let (item, rules) = (self.item(way), rules(way));
         let mut loader = Load { world: Arc::clone(&self.world), fails };
-        let peeked = match way {
+        let seen = match way {
             Way::Plain | Way::Locked => {
                 let group = self.chain.groups.of(item.group);
-                self.chain.peek(item.key.lookup(), &rules, group, |seen| Arc::clone(seen.value))
+                self.chain.peek(item.key.lookup(), &rules, group)
             }
-            Way::PastMemory | Way::Refresh => Peeked::Miss,
+            Way::PastMemory | Way::Refresh => None,
         };
-        let found = match peeked {
-            Peeked::Hit(value) => Some(value),
-            Peeked::Aging(value) => {
-                let again = Box::new(Load { world: Arc::clone(&self.world), fails });
-                self.chain.refresh_later(Arc::clone(&item), rules, again);
-                Some(value)
+        let found = match seen {
+            Some(seen) => {
+                if seen.aging {
+                    let again = Box::new(Load { world: Arc::clone(&self.world), fails });
+                    self.chain.refresh_later(Arc::clone(&item), rules, again);
+                }
+                Some(Arc::clone(seen.sight.entry().value()))
             }
-            Peeked::Miss => match self.chain.get(&[item], &rules, &mut loader).await {
+            None => match self.chain.get(&[item], &rules, &mut loader).await {
                 Ok(mut all) => all.pop().map(|got| match got {
                     Got::Found(found) => Arc::clone(found.entry.value()),
                     Got::Loaded(payload) => payload.value,

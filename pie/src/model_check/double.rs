@@ -1,4 +1,5 @@
 //! A Redis in memory: the commands that pie sends, executed when the scheduler says so, or not at all, or too late.
+#![allow(clippy::expect_used, reason = "part of a test")]
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;

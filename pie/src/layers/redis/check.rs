@@ -120,7 +120,10 @@ impl Acquaintance {
     pub(crate) fn meets(&mut self, id: Option<String>) -> bool {
         let other = self.0.as_ref().is_some_and(|last| last.is_none() || *last != id);
         self.0 = Some(id);
-        other && !mistake!(TrustsMarksOfOthers) && !mistake!(NoRunCheck)
+        if mistake!(NoRunCheck) {
+            return false;
+        }
+        other && !mistake!(TrustsMarksOfOthers)
     }
 }
 
