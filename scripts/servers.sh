@@ -118,3 +118,28 @@ start_mongodb() {
   until_open "$port" "$!" || { echo "no MongoDB server started:" >&2; cat "$folder/mongodb.log" >&2; return 1; }
   export PIE_TEST_MONGODB_URL="mongodb://127.0.0.1:$port"
 }
+
+# Sets $VALKEY to a valkey-server: one on the PATH, else the one of Debian, or of its backports, unpacked into target/ without being installed.
+find_valkey() {
+  local into=$PWD/target/pie-valkey lists=$folder/valkey-apt key=/usr/share/keyrings/debian-archive-keyring.gpg
+  VALKEY=$(command -v valkey-server || true)
+  if [ -z "$VALKEY" ] && [ ! -x "$into/usr/bin/valkey-server" ] && command -v apt-get >/dev/null; then
+    mkdir -p "$lists/lists/partial" "$into"
+    (
+      cd "$lists"
+      . /etc/os-release
+      local apt=(apt-get -qq -o APT::Sandbox::User=root) site
+      "${apt[@]}" download valkey-server valkey-tools 2>/dev/null && exit
+      site=$("${apt[@]}" indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -v security | head -n 1)
+      echo "deb [signed-by=$key] $site $VERSION_CODENAME-backports main" >backports.list
+      apt+=(-o "Dir::Etc::sourcelist=$lists/backports.list" -o Dir::Etc::sourceparts=/dev/null -o "Dir::State::lists=$lists/lists" \
+        -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=)
+      "${apt[@]}" update && "${apt[@]}" download valkey-server valkey-tools
+    ) >"$folder/valkey.log" 2>&1 || cat "$folder/valkey.log" >&2
+    for package in "$lists"/*.deb; do
+      [ -e "$package" ] && dpkg-deb -x "$package" "$into"
+    done
+  fi
+  [ -n "$VALKEY" ] || VALKEY=$into/usr/bin/valkey-server
+  "$VALKEY" --version
+}

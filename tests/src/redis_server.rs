@@ -1,5 +1,6 @@
 //! Real Redis servers: the one that `scripts/test` started, and ones that a test may kill.
 
+use std::ffi::OsString;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -34,6 +35,12 @@ fn missing(why: &str) {
         panic!("{why}");
     }
     eprintln!("NOT RUN: {why}");
+}
+
+/// The server that tests start: `redis-server`, or what `PIE_TEST_REDIS_SERVER` names, such as a Valkey.
+#[must_use]
+pub fn program() -> OsString {
+    std::env::var_os("PIE_TEST_REDIS_SERVER").unwrap_or_else(|| "redis-server".into())
 }
 
 /// A Redis of one test's own, killed when dropped.
@@ -71,7 +78,7 @@ impl RedisServer {
     }
 
     fn spawn(port: u16, folder: &Path, arguments: &[&str]) -> std::io::Result<Child> {
-        Command::new("redis-server")
+        Command::new(program())
             .args([
                 "--port",
                 &port.to_string(),

@@ -15,6 +15,9 @@ struct Row {
     text: String,
 }
 
+const fn goes_everywhere<T: Send + Sync + Unpin + 'static>() {}
+const _: () = goes_everywhere::<Cached<Row>>();
+
 /// More than a thread can borrow without counting.
 const ROWS: i64 = 100;
 

@@ -231,7 +231,7 @@ impl Trio {
                 folder.path().display()
             );
             std::fs::write(&file, text).expect("writes");
-            let child = Command::new("redis-server")
+            let child = Command::new(redis_server::program())
                 .arg(&file)
                 .arg("--sentinel")
                 .stdout(Stdio::null())

@@ -46,7 +46,9 @@ impl fmt::Display for Source {
 /// A value that may be shared with the cache: use it like the value itself.
 ///
 /// Cloning is a reference count, also for a list of a thousand rows. [`into_owned`](Self::into_owned) gives a value to
-/// change.
+/// change. What came from memory is borrowed from there, without touching a count that other readers touch; it stays what it
+/// was, whatever is written or evicted meanwhile, and may go to another thread. Where a value is used very often in a loop,
+/// dereference it once before: each time costs a few nanoseconds.
 ///
 /// # Examples
 ///
