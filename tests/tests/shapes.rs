@@ -10,7 +10,7 @@ use pie::prelude::*;
 use pie::{ErrorKind, Memory, RedisConfig, Source};
 use pie_tests::history::History;
 use pie_tests::log::Log;
-use pie_tests::redis_server::{RedisServer, free_port};
+use pie_tests::redis_server::{self, RedisServer, free_port};
 use pie_tests::until;
 
 #[derive(Debug, Clone, PartialEq, Model)]
