@@ -276,8 +276,9 @@ async fn a_value_over_the_limit_is_loaded_each_time_counted_and_warned_of_once()
     engine.cache().set("big", &"y".repeat(2_000), MINUTE).await?;
     assert!(!engine.cache().exists("big").await?);
     assert_eq!(engine.cache().stats().oversized, 4);
-    let warnings = log.events().into_iter().filter(|event| event.starts_with("WARN")).count();
-    assert_eq!(warnings, 1, "{:#?}", log.events());
+    // Other tests of this program connect to a Redis meanwhile, which is warned of as well.
+    let said = |event: &String| event.starts_with("WARN") && event.contains("max_entry_size");
+    assert_eq!(log.events().iter().filter(|event| said(event)).count(), 1, "{:#?}", log.events());
     Ok(())
 }
 
