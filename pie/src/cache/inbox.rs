@@ -81,8 +81,8 @@ impl Inbox {
         });
     }
 
-    #[cfg(feature = "redis")]
     /// What this process has may come from a server that was no master any more: everything in it ends.
+    #[cfg(feature = "redis")]
     pub(crate) fn end(&self) {
         self.with(|chain| chain.stamps.bump_epoch());
     }

@@ -48,7 +48,7 @@ impl fmt::Display for Source {
 /// Cloning is a reference count, also for a list of a thousand rows. [`into_owned`](Self::into_owned) gives a value to
 /// change. What came from memory is borrowed from there, without touching a count that other readers touch; it stays what it
 /// was, whatever is written or evicted meanwhile, and may go to another thread. Where a value is used very often in a loop,
-/// dereference it once before: each time costs a few nanoseconds.
+/// dereference it once before: each time its type is looked up.
 ///
 /// # Examples
 ///
