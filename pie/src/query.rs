@@ -10,16 +10,19 @@ pub(crate) mod raw;
 pub(crate) mod read;
 pub(crate) mod shape;
 pub(crate) mod spec;
+mod told;
 mod update;
 
-pub use cached::{Cached, Source};
+pub use cached::Cached;
 pub use delete::{Delete, DeleteOne};
 pub use explain::{Dependency, EndedBy, ExplainedRead, Explanation, ModelExplanation};
 pub use find_many::FindMany;
 pub use insert::{Insert, InsertMany, Upsert};
 pub use raw::{FromRaw, Sql};
 pub use read::{Query, QueryFuture};
+pub use told::Source;
 pub use shape::{Count, Distinct, Exists, First, One, Page, Paged, Required, Rows, Shape};
+pub(crate) use told::Told;
 pub use update::{Update, UpdateOne};
 
 use crate::engine::{Engine, Tx};

@@ -38,7 +38,7 @@ use crate::clock::Clock;
 use crate::codec::Token;
 use crate::error::Result;
 use crate::layers::memory::Sight;
-use crate::query::Source;
+use crate::query::{Source, Told};
 use crate::task;
 
 /// One value to look up.
@@ -98,6 +98,13 @@ pub(crate) struct Found {
     pub(crate) stale: bool,
 }
 
+impl Found {
+    /// What its reader is told of it.
+    pub(crate) fn told(&self) -> Told {
+        Told::new(self.source.number(), self.now.saturating_sub(self.entry.loaded_at()), self.stale)
+    }
+}
+
 /// The answer of a read.
 #[derive(Debug, Clone)]
 pub(crate) enum Got {
@@ -110,11 +117,7 @@ pub(crate) enum Got {
 /// A value in the first layer, looked at where it is.
 pub(crate) struct Seen {
     pub(crate) sight: Sight,
-    pub(crate) source: Source,
-    /// In milliseconds.
-    pub(crate) age: u64,
-    /// Whether it is past its time to live.
-    pub(crate) stale: bool,
+    pub(crate) told: Told,
     /// Whether it is up to the caller to have it loaded anew: the entry is claimed for it.
     pub(crate) aging: bool,
 }
@@ -354,7 +357,7 @@ impl Chain {
     }
 
     /// The hot path: asks the first layer, without waiting and without allocating.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn peek(&self, key: Lookup<'_>, rules: &Rules, group: &Group) -> Option<Seen> {
         let level = self.levels().first()?;
         if rules.skip_memory || !self.trusts_memory() {
@@ -387,8 +390,8 @@ impl Chain {
         if !fresh {
             group.stale.add(1);
         }
-        let age = now.saturating_sub(entry.loaded_at());
-        Some(Seen { sight, source: level.source, age, stale: !fresh, aging })
+        let told = Told::new(level.told, now.saturating_sub(entry.loaded_at()), !fresh);
+        Some(Seen { sight, told, aging })
     }
 
     /// Takes the local versions that a load beginning now is stored under.

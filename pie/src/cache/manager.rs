@@ -479,9 +479,8 @@ fn unlimited() -> Limits {
 }
 
 fn typed<T: DeserializeOwned + Send + Sync + 'static>(found: &Found) -> Result<Cached<T>> {
-    let age = found.now.saturating_sub(found.entry.loaded_at());
     let value = manual::decode::<T>(found.entry.value())?;
-    Ok(Cached::new(value, found.source, age).stale(found.stale))
+    Ok(Cached::told(value, found.told()))
 }
 
 /// How long the lock of a load lasts when nothing else is said, in milliseconds.

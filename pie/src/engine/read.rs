@@ -15,12 +15,12 @@ use crate::cache::read::Loader;
 use crate::cache::stamps::StampName;
 use crate::database::{Row, Session};
 use crate::error::{Error, Result};
+use crate::layers::memory::{Look, Sight};
 use crate::model::{Datum, Schema};
 use crate::plan::ReadPlan;
 use crate::plan::filter::{Comparison, Condition};
 use crate::plan::text::{Text, push_data};
-use crate::query::Source;
-use crate::query::Target;
+use crate::query::{Target, Told};
 use crate::query::read::{Slow, check_page};
 use crate::query::shape::{Answer, Fetch, Loaded, ShapeTable, Share};
 use crate::query::spec::{Args, Effective, From, Options, Spec};
@@ -44,15 +44,16 @@ pub(crate) enum Step<'a> {
 impl Step<'_> {
     /// What the first layer has, before anything is waited for; without it [`go_on`](Self::go_on) has the answer.
     #[inline(never)]
-    pub(crate) fn at_once(&mut self, table: &'static ShapeTable) -> Option<Seen> {
-        let Step::Start { on, spec } = self else { return None };
+    pub(crate) fn at_once(&mut self, table: &'static ShapeTable, told: &mut Told) -> Look {
+        let Step::Start { on, spec } = self else { return Look::none() };
         if let Err(error) = check(*on, spec, table) {
             return self.fail(error, table);
         }
-        let Target::Engine(engine) = *on else { return None };
-        let seen = engine.peek(spec, table)?;
+        let Target::Engine(engine) = *on else { return Look::none() };
+        let Some(seen) = engine.peek(spec, table) else { return Look::none() };
+        *told = seen.told;
         if seen.aging {
-            return self.renew(table, seen);
+            return self.renew(table, seen.sight);
         }
         if spec.is_light() {
             // Nothing of it is on the heap, and finding that out by dropping it takes longer.
@@ -60,28 +61,28 @@ impl Step<'_> {
         } else {
             *self = Step::Done;
         }
-        Some(seen)
+        Look::of(seen.sight)
     }
 
     #[cold]
-    fn fail(&mut self, error: Error, table: &'static ShapeTable) -> Option<Seen> {
+    fn fail(&mut self, error: Error, table: &'static ShapeTable) -> Look {
         let error = match self {
             Step::Start { spec, .. } => error.with_query(spec.name(table).to_string()),
             Step::Failed(_) | Step::Slow(_) | Step::Done => error,
         };
         *self = Step::Failed(error);
-        None
+        Look::none()
     }
 
     /// What is served at once is loaded anew in a task of its own.
     #[cold]
-    fn renew(&mut self, table: &'static ShapeTable, seen: Seen) -> Option<Seen> {
+    fn renew(&mut self, table: &'static ShapeTable, sight: Sight) -> Look {
         if let Step::Start { on: Target::Engine(engine), spec } = std::mem::replace(self, Step::Done)
             && let Err(error) = engine.renew(spec, table)
         {
             return self.fail(error, table);
         }
-        Some(seen)
+        Look::of(sight)
     }
 
     /// Goes on where nothing was there at once.
@@ -130,14 +131,12 @@ fn check(on: Target<'_>, spec: &Spec<'_>, table: &'static ShapeTable) -> Result<
 }
 
 fn answer(found: &Found) -> Answer {
-    let age = found.now.saturating_sub(found.entry.loaded_at());
     let Payload { value, empty } = found.entry.payload();
-    Answer { value: Share::Own(value), empty, source: found.source, age, stale: found.stale }
+    Answer { value: Share::Own(value), empty, told: found.told() }
 }
 
 fn fresh(payload: Payload) -> Answer {
-    let value = Share::Own(payload.value);
-    Answer { value, empty: payload.empty, source: Source::Database, age: 0, stale: false }
+    Answer { value: Share::Own(payload.value), empty: payload.empty, told: Told::LOADED }
 }
 
 fn got(got: Got) -> Answer {

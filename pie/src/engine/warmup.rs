@@ -99,8 +99,8 @@ macro_rules! warm {
 }
 
 warm! {
-    [T] Cached<Vec<T>>: |rows| Some(Cached::source(rows)), rows.len() as u64;
-    [T] Cached<Page<T>>: |page| Some(Cached::source(page)), page.rows.len() as u64;
+    [T: Send + Sync + 'static] Cached<Vec<T>>: |rows| Some(Cached::source(rows)), rows.len() as u64;
+    [T: Send + Sync + 'static] Cached<Page<T>>: |page| Some(Cached::source(page)), page.rows.len() as u64;
     [M: Model] Cached<M>: |row| Some(Cached::source(row)), { let _ = row; 1 };
     [M: Model] Option<Cached<M>>: |row| row.as_ref().map(Cached::source), u64::from(row.is_some());
     [M: Model] Vec<Option<Cached<M>>>: |rows| {

@@ -5,9 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::key::{CacheKey, Template, logical_key};
 use super::shape::Shape;
-use super::stored::Answered;
 use crate::cache::BoxFuture;
-use crate::cache::chain::{Found, Got, Item, Seen};
+use crate::cache::chain::{Got, Item, Seen};
 use crate::cache::entry::{Payload, ValueCodec};
 use crate::cache::groups::{GroupId, GroupKind};
 use crate::cache::key::{Key, KeyKind, Lookup, head};
@@ -19,7 +18,7 @@ use crate::model::fingerprint::mix;
 use crate::model::{Policy, Schema};
 use crate::plan::depends;
 use crate::query::spec::{Effective, Options};
-use crate::query::{Source, Target};
+use crate::query::{Target, Told};
 
 /// What is known of a cached function at compile time: one `static` for each.
 #[derive(Debug)]
@@ -190,10 +189,9 @@ impl<'a> Call<'a> {
         }
         let full = &self.key.writer.text;
         let lookup = Lookup { full, hash: chain.stamps.hash(full) };
-        let Seen { sight, source, age, stale, aging } = chain.peek(lookup, &policy.rules, group)?;
+        let Seen { sight, told, aging } = chain.peek(lookup, &policy.rules, group)?;
         self.aging = aging;
-        let value = (shape.restore)(sight.entry().value(), Answered { source, age, stale })?;
-        Some((shape.close)(Ok(value)))
+        Some((shape.close)(Ok((shape.lend)(sight, told)?)))
     }
 
     /// Whether the answer from memory has to be loaded anew.
@@ -294,8 +292,8 @@ impl<'a> Call<'a> {
         let error = match outcome.map(|mut all| all.pop()) {
             Ok(Some(got)) => {
                 let (value, found) = match &got {
-                    Got::Found(found) => (found.entry.value(), answered(found)),
-                    Got::Loaded(payload) => (&payload.value, LOADED),
+                    Got::Found(found) => (found.entry.value(), found.told()),
+                    Got::Loaded(payload) => (&payload.value, Told::LOADED),
                 };
                 match (shape.restore)(value, found) {
                     Some(value) => return (shape.close)(Ok(value)),
@@ -323,13 +321,6 @@ impl<'a> Call<'a> {
         }
     }
 }
-
-fn answered(found: &Found) -> Answered {
-    let age = found.now.saturating_sub(found.entry.loaded_at());
-    Answered { source: found.source, age, stale: found.stale }
-}
-
-const LOADED: Answered = Answered { source: Source::Database, age: 0, stale: false };
 
 /// Loads by running the function's body.
 struct Body<'b, R, X, E> {

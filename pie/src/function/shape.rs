@@ -16,10 +16,11 @@ use std::sync::Arc;
 
 use super::bounds::{CacheValue, CopiedValue};
 use super::call::{Call, Ended, Later};
-use super::stored::{Answered, Stored};
+use super::stored::Stored;
 use crate::cache::BoxFuture;
 use crate::cache::entry::{AnyValue, Payload, ValueCodec};
-use crate::query::Cached;
+use crate::layers::memory::Sight;
+use crate::query::{Cached, Told};
 
 /// A question about a type.
 #[derive(Debug)]
@@ -428,7 +429,9 @@ pub struct Shape<R, X, E> {
     pub(super) close: fn(Result<X, E>) -> R,
     pub(super) codec: &'static ValueCodec,
     pub(super) store: fn(X) -> Payload,
-    pub(super) restore: fn(&AnyValue, Answered) -> Option<X>,
+    pub(super) restore: fn(&AnyValue, Told) -> Option<X>,
+    /// The same of what memory has, where it is.
+    pub(super) lend: fn(Sight, Told) -> Option<X>,
     pub(super) share: fn(&E) -> Option<Arc<dyn Any + Send + Sync>>,
     pub(super) shared: fn(&(dyn Any + Send + Sync)) -> Option<E>,
 }
@@ -510,6 +513,7 @@ where
         codec: S::CODEC,
         store: S::store,
         restore: S::restore,
+        lend: S::lend,
         share: Sh::share,
         shared: Sh::shared,
     }

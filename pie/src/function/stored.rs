@@ -15,7 +15,8 @@ use super::shape::{ArcOf, CachedOf, Content, Fits, OptionOf, Refused, VecOf, Who
 use crate::cache::entry::{AnyValue, Payload, ValueCodec};
 use crate::codec::CodecId;
 use crate::model::Json;
-use crate::query::{Cached, Source};
+use crate::layers::memory::Sight;
+use crate::query::{Cached, Told};
 
 /// How a value is stored and given back.
 pub trait Stored<X> {
@@ -27,7 +28,12 @@ pub trait Stored<X> {
     fn store(value: X) -> Payload;
     /// What was stored; `None` for another type's.
     #[doc(hidden)]
-    fn restore(value: &AnyValue, found: Answered) -> Option<X>;
+    fn restore(value: &AnyValue, told: Told) -> Option<X>;
+    /// What memory has; `None` for another type's.
+    #[doc(hidden)]
+    fn lend(sight: Sight, told: Told) -> Option<X> {
+        Self::restore(sight.entry().value(), told)
+    }
 }
 
 impl<X> Stored<X> for Refused {
@@ -38,17 +44,9 @@ impl<X> Stored<X> for Refused {
         Payload { empty: true, value: Arc::new(()) }
     }
 
-    fn restore(_: &AnyValue, _: Answered) -> Option<X> {
+    fn restore(_: &AnyValue, _: Told) -> Option<X> {
         None
     }
-}
-
-/// Who answered, and how old the answer is.
-#[derive(Debug, Clone, Copy)]
-pub struct Answered {
-    pub(crate) source: Source,
-    pub(crate) age: u64,
-    pub(crate) stale: bool,
 }
 
 /// What can be written for other processes.
@@ -98,7 +96,7 @@ macro_rules! cloned {
                 Plain::<$type, $content>::payload(Arc::new(value))
             }
 
-            fn restore(value: &AnyValue, _: Answered) -> Option<$type> {
+            fn restore(value: &AnyValue, _: Told) -> Option<$type> {
                 Plain::<$type, $content>::open(value).map(|value| (*value).clone())
             }
         }
@@ -121,7 +119,7 @@ impl<T: Wire, C: Content<T>> Stored<Arc<T>> for Fits<(ArcOf<T>, C)> {
         Plain::<T, C>::payload(value)
     }
 
-    fn restore(value: &AnyValue, _: Answered) -> Option<Arc<T>> {
+    fn restore(value: &AnyValue, _: Told) -> Option<Arc<T>> {
         Plain::<T, C>::open(value)
     }
 }
@@ -134,9 +132,12 @@ impl<T: Wire, C: Content<T>> Stored<Cached<T>> for Fits<(CachedOf<T>, C)> {
         Plain::<T, C>::payload(value.into_arc())
     }
 
-    fn restore(value: &AnyValue, found: Answered) -> Option<Cached<T>> {
-        let value = Plain::<T, C>::open(value)?;
-        Some(Cached::new(value, found.source, found.age).stale(found.stale))
+    fn restore(value: &AnyValue, told: Told) -> Option<Cached<T>> {
+        Plain::<T, C>::open(value).map(|value| Cached::told(value, told))
+    }
+
+    fn lend(sight: Sight, told: Told) -> Option<Cached<T>> {
+        Cached::lent(sight, told)
     }
 }
 
@@ -174,7 +175,7 @@ impl<T: Wire> Stored<Option<Arc<T>>> for Fits<(OptionOf<Arc<T>>, ArcOf<T>)> {
         Maybe::payload(value)
     }
 
-    fn restore(value: &AnyValue, _: Answered) -> Option<Option<Arc<T>>> {
+    fn restore(value: &AnyValue, _: Told) -> Option<Option<Arc<T>>> {
         Maybe::open(value)
     }
 }
@@ -187,8 +188,8 @@ impl<T: Wire> Stored<Option<Cached<T>>> for Fits<(OptionOf<Cached<T>>, CachedOf<
         Maybe::payload(value.map(Cached::into_arc))
     }
 
-    fn restore(value: &AnyValue, found: Answered) -> Option<Option<Cached<T>>> {
+    fn restore(value: &AnyValue, told: Told) -> Option<Option<Cached<T>>> {
         let value = Maybe::open(value)?;
-        Some(value.map(|value: Arc<T>| Cached::new(value, found.source, found.age).stale(found.stale)))
+        Some(value.map(|value: Arc<T>| Cached::told(value, told)))
     }
 }

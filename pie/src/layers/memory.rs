@@ -218,6 +218,25 @@ impl Memory {
     }
 }
 
+/// A [`Sight`] or none: what is returned in two registers, where an `Option` would go through memory.
+pub(crate) struct Look(Borrowed);
+
+impl Look {
+    pub(crate) fn none() -> Self {
+        Self(Guard::from_inner(None))
+    }
+
+    #[inline(always)]
+    pub(crate) fn of(sight: Sight) -> Self {
+        Self(sight.0)
+    }
+
+    #[inline(always)]
+    pub(crate) fn seen(self) -> Option<Sight> {
+        if self.0.is_some() { Some(Sight(self.0)) } else { None }
+    }
+}
+
 /// An entry that is looked at where it is: borrowed from the table in front, which counts nothing, or a share of it.
 ///
 /// It keeps the entry, also when the table has another by now; then whoever put that there gave it a share.

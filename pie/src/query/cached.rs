@@ -7,41 +7,8 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use crate::cache::entry::AnyValue;
 use crate::layers::memory::Sight;
-
-/// Who answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Source {
-    /// The memory layer of this process.
-    Memory,
-    /// Redis.
-    Redis,
-    /// A layer of your own, by its name.
-    Layer(&'static str),
-    /// The database, or the closure of `get_or_load`.
-    Database,
-}
-
-impl Source {
-    /// The name in words: `memory`, `redis`, `database`, or that of the layer.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Memory => "memory",
-            Self::Redis => "redis",
-            Self::Layer(name) => name,
-            Self::Database => "database",
-        }
-    }
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
+use crate::query::told::{Source, Told};
 
 /// A value that may be shared with the cache: use it like the value itself.
 ///
@@ -74,10 +41,7 @@ impl fmt::Display for Source {
 /// ```
 pub struct Cached<T> {
     value: Hold<T>,
-    source: Source,
-    /// In milliseconds.
-    age: u64,
-    stale: bool,
+    told: Told,
 }
 
 /// How an answer has its value.
@@ -85,21 +49,16 @@ enum Hold<T> {
     /// A share of it.
     Own(Arc<T>),
     /// Borrowed from memory: no count of the value is touched, so that threads which read the same one do not wait for each other.
-    Lent {
-        sight: Sight,
-        /// The value of the entry as what it is; of another type it would not have been lent.
-        view: fn(&AnyValue) -> Option<&T>,
-        share: fn(&AnyValue) -> Option<Arc<T>>,
-    },
+    Lent(Sight),
 }
 
-impl<T> Hold<T> {
+impl<T: Send + Sync + 'static> Hold<T> {
     fn share(&self) -> Arc<T> {
         match self {
             Self::Own(value) => Arc::clone(value),
-            Self::Lent { sight, share, .. } => match share(sight.entry().value()) {
-                Some(value) => value,
-                None => unreachable!("its type was looked at when it was lent"),
+            Self::Lent(sight) => match Arc::clone(sight.entry().value()).downcast() {
+                Ok(value) => value,
+                Err(_) => unreachable!("its type was looked at when it was lent"),
             },
         }
     }
@@ -108,41 +67,8 @@ impl<T> Hold<T> {
 impl<T: Send + Sync + 'static> Cached<T> {
     /// What memory has, left where it is; `None` for a value of another type.
     #[inline(always)]
-    pub(crate) fn lent(sight: Sight, source: Source, age_ms: u64) -> Option<Self> {
-        let view: fn(&AnyValue) -> Option<&T> = |value| value.downcast_ref::<T>();
-        view(sight.entry().value())?;
-        let value = Hold::Lent { sight, view, share: |value| Arc::clone(value).downcast::<T>().ok() };
-        Some(Self { value, source, age: age_ms, stale: false })
-    }
-}
-
-impl<T> Cached<T> {
-    pub(crate) fn new(value: Arc<T>, source: Source, age_ms: u64) -> Self {
-        Self { value: Hold::Own(value), source, age: age_ms, stale: false }
-    }
-
-    pub(crate) fn stale(mut self, stale: bool) -> Self {
-        self.stale = stale;
-        self
-    }
-
-    /// Whether the value is past its time to live, and was served all the same because a policy (`stale`,
-    /// `stale_if_error`, a soft timeout) allows it. Never so for a value that was invalidated.
-    #[must_use]
-    pub fn is_stale(&self) -> bool {
-        self.stale
-    }
-
-    /// Who answered.
-    #[must_use]
-    pub fn source(&self) -> Source {
-        self.source
-    }
-
-    /// How long before the answer the value was loaded from the database, in whole milliseconds.
-    #[must_use]
-    pub fn age(&self) -> Duration {
-        Duration::from_millis(self.age)
+    pub(crate) fn lent(sight: Sight, told: Told) -> Option<Self> {
+        if sight.entry().value().is::<T>() { Some(Self { value: Hold::Lent(sight), told }) } else { None }
     }
 
     /// The shared value.
@@ -150,44 +76,74 @@ impl<T> Cached<T> {
     pub fn into_arc(self) -> Arc<T> {
         match self.value {
             Hold::Own(value) => value,
-            lent @ Hold::Lent { .. } => lent.share(),
+            lent @ Hold::Lent(_) => lent.share(),
         }
+    }
+}
+
+impl<T> Cached<T> {
+    pub(crate) fn told(value: Arc<T>, told: Told) -> Self {
+        Self { value: Hold::Own(value), told }
+    }
+
+    /// A value that was loaded just now.
+    pub(crate) fn loaded(value: Arc<T>) -> Self {
+        Self::told(value, Told::LOADED)
+    }
+
+    /// Whether the value is past its time to live, and was served all the same because a policy (`stale`,
+    /// `stale_if_error`, a soft timeout) allows it. Never so for a value that was invalidated.
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        self.told.is_stale()
+    }
+
+    /// Who answered.
+    #[must_use]
+    pub fn source(&self) -> Source {
+        self.told.source()
+    }
+
+    /// How long before the answer the value was loaded from the database, in whole milliseconds.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.told.age()
     }
 }
 
 /// A value of the program's own, as if it came from the database just now.
 impl<T> From<T> for Cached<T> {
     fn from(value: T) -> Self {
-        Self::new(Arc::new(value), Source::Database, 0)
+        Self::loaded(Arc::new(value))
     }
 }
 
-impl<T: Clone> Cached<T> {
+impl<T: Clone + Send + Sync + 'static> Cached<T> {
     /// A value of your own; copied if the cache or another answer still holds it.
     #[must_use]
     pub fn into_owned(self) -> T {
         match self.value {
             Hold::Own(value) => Arc::unwrap_or_clone(value),
             // The cache holds it as well.
-            Hold::Lent { .. } => T::clone(&self),
+            Hold::Lent(_) => T::clone(&self),
         }
     }
 }
 
-impl<T> Clone for Cached<T> {
+impl<T: Send + Sync + 'static> Clone for Cached<T> {
     fn clone(&self) -> Self {
-        Self { value: Hold::Own(self.value.share()), source: self.source, age: self.age, stale: self.stale }
+        Self { value: Hold::Own(self.value.share()), told: self.told }
     }
 }
 
-impl<T> Deref for Cached<T> {
+impl<T: Send + Sync + 'static> Deref for Cached<T> {
     type Target = T;
 
     #[inline]
     fn deref(&self) -> &T {
         match &self.value {
             Hold::Own(value) => value,
-            Hold::Lent { sight, view, .. } => match view(sight.entry().value()) {
+            Hold::Lent(sight) => match sight.entry().value().downcast_ref() {
                 Some(value) => value,
                 None => unreachable!("its type was looked at when it was lent"),
             },
@@ -195,45 +151,45 @@ impl<T> Deref for Cached<T> {
     }
 }
 
-impl<T> AsRef<T> for Cached<T> {
+impl<T: Send + Sync + 'static> AsRef<T> for Cached<T> {
     fn as_ref(&self) -> &T {
         self
     }
 }
 
-impl<T: fmt::Debug> fmt::Debug for Cached<T> {
+impl<T: fmt::Debug + Send + Sync + 'static> fmt::Debug for Cached<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         T::fmt(self, f)
     }
 }
 
-impl<T: fmt::Display> fmt::Display for Cached<T> {
+impl<T: fmt::Display + Send + Sync + 'static> fmt::Display for Cached<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         T::fmt(self, f)
     }
 }
 
-impl<T: PartialEq> PartialEq for Cached<T> {
+impl<T: PartialEq + Send + Sync + 'static> PartialEq for Cached<T> {
     fn eq(&self, other: &Self) -> bool {
         **self == **other
     }
 }
 
-impl<T: PartialEq> PartialEq<T> for Cached<T> {
+impl<T: PartialEq + Send + Sync + 'static> PartialEq<T> for Cached<T> {
     fn eq(&self, other: &T) -> bool {
         **self == *other
     }
 }
 
-impl<T: Eq> Eq for Cached<T> {}
+impl<T: Eq + Send + Sync + 'static> Eq for Cached<T> {}
 
-impl<T: Serialize> Serialize for Cached<T> {
+impl<T: Serialize + Send + Sync + 'static> Serialize for Cached<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         T::serialize(self, serializer)
     }
 }
 
-impl<'c, T> IntoIterator for &'c Cached<Vec<T>> {
+impl<'c, T: Send + Sync + 'static> IntoIterator for &'c Cached<Vec<T>> {
     type Item = &'c T;
     type IntoIter = std::slice::Iter<'c, T>;
 

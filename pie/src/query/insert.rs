@@ -5,7 +5,7 @@ use std::future::IntoFuture;
 use std::sync::Arc;
 
 use super::Target;
-use super::cached::{Cached, Source};
+use super::cached::Cached;
 use crate::cache::BoxFuture;
 use crate::database::Row;
 use crate::engine::write::write;
@@ -16,7 +16,7 @@ use crate::plan::WritePlan;
 /// The row as the database has it now.
 pub(super) fn written<M: Model>(row: Row) -> Result<Cached<M>> {
     let row = RowReader::new(M::SCHEMA, row).and_then(M::from_row)?;
-    Ok(Cached::new(Arc::new(row), Source::Database, 0))
+    Ok(Cached::loaded(Arc::new(row)))
 }
 
 fn values<N: NewRow>(row: N) -> Result<Vec<Datum<'static>>> {

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use super::Target;
+use super::{Target, Told};
 use super::delete::Delete;
 use super::options::cache_options;
 use super::shape::{Answer, Count, Distinct, Exists, First, One, Paged, Required, Rows, Shape};
@@ -252,10 +252,11 @@ impl<M: Model, S> fmt::Debug for QueryFuture<'_, M, S> {
 impl<M: Model, S: Shape<M>> Future for QueryFuture<'_, M, S> {
     type Output = Result<S::Output>;
 
-    #[inline]
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let answer = match self.step.at_once(S::TABLE) {
-            Some(seen) => Ok(Answer::lent(seen)),
+        let mut told = Told::LOADED;
+        let answer = match self.step.at_once(S::TABLE, &mut told).seen() {
+            Some(sight) => Ok(Answer::lent(sight, told)),
             None => match self.step.go_on(context, S::TABLE) {
                 Poll::Ready(answer) => answer,
                 Poll::Pending => return Poll::Pending,

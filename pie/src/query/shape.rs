@@ -5,7 +5,8 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use super::cached::{Cached, Source};
+use super::cached::Cached;
+use super::told::Told;
 use crate::cache::chain::Seen;
 use crate::cache::entry::{AnyValue, Payload, ValueCodec};
 use crate::codec::{CodecId, Decoder, Encoder};
@@ -62,14 +63,12 @@ impl fmt::Debug for ShapeTable {
 pub struct Answer {
     pub(crate) value: Share,
     pub(crate) empty: bool,
-    pub(crate) source: Source,
-    pub(crate) age: u64,
-    pub(crate) stale: bool,
+    pub(crate) told: Told,
 }
 
 impl fmt::Debug for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Answer").field("source", &self.source).finish_non_exhaustive()
+        f.debug_struct("Answer").field("source", &self.told.source()).finish_non_exhaustive()
     }
 }
 
@@ -84,31 +83,26 @@ pub(crate) enum Share {
 impl Answer {
     /// What memory has, left where it is.
     #[inline(always)]
-    pub(crate) fn lent(seen: Seen) -> Self {
-        let Seen { sight, source, age, stale, .. } = seen;
+    pub(crate) fn lent(sight: Sight, told: Told) -> Self {
         let empty = sight.entry().is_empty();
-        Self { value: Share::Lent(sight), empty, source, age, stale }
+        Self { value: Share::Lent(sight), empty, told }
     }
 
     /// What memory has, as a share of its own: for many answers at once, more than a thread can borrow without counting.
     pub(crate) fn owned(seen: Seen) -> Self {
-        let Seen { sight, source, age, stale, .. } = seen;
-        let entry = sight.entry();
+        let entry = seen.sight.entry();
         let (value, empty) = (Arc::clone(entry.value()), entry.is_empty());
-        Self { value: Share::Own(value), empty, source, age, stale }
+        Self { value: Share::Own(value), empty, told: seen.told }
     }
 
     #[inline(always)]
     fn cached<T: Send + Sync + 'static>(self) -> Result<Cached<T>> {
-        let (source, age, stale) = (self.source, self.age, self.stale);
+        let told = self.told;
         let cached = match self.value {
-            Share::Own(value) => value.downcast::<T>().ok().map(|value| Cached::new(value, source, age)),
-            Share::Lent(sight) => Cached::lent(sight, source, age),
+            Share::Own(value) => value.downcast::<T>().ok().map(|value| Cached::told(value, told)),
+            Share::Lent(sight) => Cached::lent(sight, told),
         };
-        match cached {
-            Some(cached) => Ok(cached.stale(stale)),
-            None => Err(mixed_up()),
-        }
+        cached.ok_or_else(mixed_up)
     }
 
     #[inline(always)]

@@ -19,7 +19,7 @@ use crate::cache::manual;
 use crate::cache::read::Loader;
 use crate::cache::rules::Rules;
 use crate::error::{Error, ErrorKind, Result};
-use crate::query::{Cached, Source};
+use crate::query::Cached;
 
 #[derive(Debug, Default)]
 pub(super) struct LoadOptions {
@@ -165,7 +165,7 @@ where
                         }
                     },
                     Some(Got::Loaded(payload)) => {
-                        return Ok(Cached::new(manual::decode::<T>(&payload.value)?, Source::Database, 0));
+                        return Ok(Cached::loaded(manual::decode::<T>(&payload.value)?));
                     }
                     None => return Err(Error::new(ErrorKind::NotFound, "a load gave no value")),
                 }
