@@ -27,9 +27,11 @@ impl Default for Clock {
 ///
 /// On Linux the time of the last tick of the kernel, 1 to 10 milliseconds ago, which is read in a few nanoseconds: every hit asks for it.
 #[cfg(target_os = "linux")]
+#[inline]
 fn monotonic() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
-    now.tv_sec.unsigned_abs().saturating_mul(1_000).saturating_add(now.tv_nsec.unsigned_abs() / 1_000_000)
+    // Both are positive, and the sum of this and of the next million years has a place.
+    now.tv_sec.cast_unsigned().wrapping_mul(1_000).wrapping_add(now.tv_nsec.cast_unsigned() / 1_000_000)
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -40,6 +42,7 @@ fn monotonic() -> u64 {
 
 impl Clock {
     /// Milliseconds that only ever grow, unrelated to the time of day.
+    #[inline(always)]
     pub(crate) fn steady(&self) -> u64 {
         match &self.0 {
             Source::System(start) => monotonic().saturating_sub(*start),

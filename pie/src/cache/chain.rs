@@ -357,8 +357,13 @@ impl Chain {
     }
 
     /// The hot path: asks the first layer, without waiting and without allocating.
-    #[inline(always)]
     pub(crate) fn peek(&self, key: Lookup<'_>, rules: &Rules, group: &Group) -> Option<Seen> {
+        self.peek_here(key, rules, group)
+    }
+
+    /// The same, where no call is in between.
+    #[inline(always)]
+    pub(crate) fn peek_here(&self, key: Lookup<'_>, rules: &Rules, group: &Group) -> Option<Seen> {
         let level = self.levels().first()?;
         if rules.skip_memory || !self.trusts_memory() {
             return None;

@@ -94,7 +94,7 @@ struct Apart {
 }
 
 impl Inner {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn is_for(&self, key: Lookup<'_>) -> bool {
         let (head, rest) = key.parts();
         self.head == head && self.rest_len as usize == rest.len() && (rest.is_empty() || self.ends_with(rest))

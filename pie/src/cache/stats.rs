@@ -73,7 +73,7 @@ thread_local! {
 
 impl Striped {
     /// Counts one; gives how many this thread, or those that share its line, counted before.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn add_one(&self) -> u64 {
         // While a thread ends it has none.
         let mine = MINE.try_with(|mine| mine.0).unwrap_or(LINES - 1);

@@ -50,18 +50,44 @@ impl Step<'_> {
             return self.fail(error, table);
         }
         let Target::Engine(engine) = *on else { return Look::none() };
+        let chain = engine.chain();
+        let id = (spec.schema.group)();
+        let group = chain.groups.of(id);
+        // Its own way to the end: two ways that meet would hand over what they found through memory.
+        let (true, Some(key)) = (engine.inner_scope().is_empty(), spec.bare_key(id, table)) else {
+            return self.other_at_once(table, told);
+        };
+        let Some(plain) = engine.plain_policy(group, spec) else { return self.other_at_once(table, told) };
+        if !plain.enabled || !chain.is_enabled() {
+            return Look::none();
+        }
+        let Some(seen) = chain.peek_here(engine.lookup(&key), &plain.rules, group) else { return Look::none() };
+        self.served(table, seen, told)
+    }
+
+    /// As [`at_once`](Self::at_once), for any read.
+    #[inline(never)]
+    fn other_at_once(&mut self, table: &'static ShapeTable, told: &mut Told) -> Look {
+        let Step::Start { on: Target::Engine(engine), spec } = self else { return Look::none() };
         let Some(seen) = engine.peek(spec, table) else { return Look::none() };
-        *told = seen.told;
-        if seen.aging {
-            return self.renew(table, seen.sight);
+        self.served(table, seen, told)
+    }
+
+    #[inline(always)]
+    fn served(&mut self, table: &'static ShapeTable, seen: Seen, told: &mut Told) -> Look {
+        let Seen { sight, told: what, aging } = seen;
+        *told = what;
+        if aging {
+            return self.renew(table, sight);
         }
-        if spec.is_light() {
+        match self {
             // Nothing of it is on the heap, and finding that out by dropping it takes longer.
-            std::mem::forget(std::mem::replace(self, Step::Done));
-        } else {
-            *self = Step::Done;
+            Step::Start { spec, .. } if spec.is_light() => {
+                std::mem::forget(std::mem::replace(self, Step::Done));
+            }
+            _ => *self = Step::Done,
         }
-        Look::of(seen.sight)
+        Look::of(sight)
     }
 
     #[cold]
@@ -265,34 +291,16 @@ impl Engine {
         })
     }
 
-    /// The answer that the first layer has at once.
-    #[inline]
-    fn peek(&self, spec: &Spec<'_>, table: &'static ShapeTable) -> Option<Seen> {
-        let chain = self.chain();
-        let id = (spec.schema.group)();
-        let group = chain.groups.of(id);
-        if self.inner_scope().is_empty()
-            && let Some(key) = spec.bare_key(id, table)
-            && let Some(plain) = self.plain_policy(group, spec)
-        {
-            if !plain.enabled || !chain.is_enabled() {
-                return None;
-            }
-            return chain.peek(self.lookup(&key), &plain.rules, group);
-        }
-        self.peek_other(spec, table, group)
-    }
-
     /// The policy of reads that say nothing of their own.
     #[inline]
     fn plain_policy<'g>(&self, group: &'g Group, spec: &Spec<'_>) -> Option<&'g Effective> {
         group.plain(|| self.policy_said(&Options::default(), &spec.schema.policy))
     }
 
-    /// As [`peek`](Self::peek), for any read.
-    #[inline(never)]
-    fn peek_other(&self, spec: &Spec<'_>, table: &'static ShapeTable, group: &Group) -> Option<Seen> {
+    /// What the first layer has for a read.
+    fn peek(&self, spec: &Spec<'_>, table: &'static ShapeTable) -> Option<Seen> {
         let chain = self.chain();
+        let group = chain.groups.of((spec.schema.group)());
         let own;
         let plain = if spec.options().are_plain() { self.plain_policy(group, spec) } else { None };
         let policy = match plain {

@@ -189,7 +189,7 @@ impl<'a> Call<'a> {
         }
         let full = &self.key.writer.text;
         let lookup = Lookup { full, hash: chain.stamps.hash(full) };
-        let Seen { sight, told, aging } = chain.peek(lookup, &policy.rules, group)?;
+        let Seen { sight, told, aging } = chain.peek_here(lookup, &policy.rules, group)?;
         self.aging = aging;
         Some((shape.close)(Ok((shape.lend)(sight, told)?)))
     }
