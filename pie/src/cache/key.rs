@@ -16,7 +16,7 @@ pub(crate) const HEAD: usize = 16;
 /// What of a group a key in memory is of, so that no two kinds of keys are ever the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KeyKind {
-    /// The finder of a model by one integer, which is the second half of the head.
+    /// The finder of a model, or the call of a function, by one integer, which is the second half of the head.
     Number = 1,
     /// The finder of a model by one text, which is the rest.
     Word = 2,
@@ -28,7 +28,9 @@ pub(crate) enum KeyKind {
     Call = 5,
     /// A value by hand.
     Manual = 6,
-    /// The finder of a model by one text of so many bytes, which are the second half of the head.
+    /// The call of a function by one integer without a sign, which is the second half of the head.
+    Unsigned = 7,
+    /// The finder of a model, or the call of a function, by one text of so many bytes, which are the second half of the head.
     Word0 = 16,
     Word1,
     Word2,

@@ -3,13 +3,13 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::key::{CacheKey, Template, logical_key};
+use super::key::{CacheKey, Short, Template, logical_key};
 use super::shape::Shape;
 use crate::cache::BoxFuture;
 use crate::cache::chain::{Got, Item, Seen};
 use crate::cache::entry::{Payload, ValueCodec};
 use crate::cache::groups::{GroupId, GroupKind};
-use crate::cache::key::{Key, KeyKind, Lookup, head};
+use crate::cache::key::{HEAD, Key, KeyKind, Lookup, head};
 use crate::cache::manual::MAX_NAMES;
 use crate::cache::read::Loader;
 use crate::engine::Engine;
@@ -27,10 +27,15 @@ pub struct Function {
     policy: Policy,
     depends: &'static [&'static Schema],
     fingerprint: u64,
+    /// The fingerprint of its calls, where it is not the method of a type.
+    alone: u64,
     group: GroupId,
     /// Whether a run can outlive its caller.
     detaches: bool,
 }
+
+/// The fingerprint of no type.
+const NOTHING: u64 = crate::model::fingerprint::fingerprint("");
 
 impl Function {
     /// A function of this name; `place` is where it is, its signature and its version.
@@ -43,7 +48,8 @@ impl Function {
     ) -> Self {
         let fingerprint = crate::model::fingerprint::fingerprint(place);
         let group = GroupId::new(name, GroupKind::Function);
-        Self { name, policy, depends, fingerprint, group, detaches: false }
+        let alone = mix(fingerprint, NOTHING);
+        Self { name, policy, depends, fingerprint, alone, group, detaches: false }
     }
 
     /// What its calls have, whether the cache is switched on or not.
@@ -85,12 +91,34 @@ impl<'a> Via<'a> {
 pub struct Call<'a> {
     function: &'static Function,
     on: Option<Target<'a>>,
-    key: Template<'static>,
-    scope_end: usize,
     fingerprint: u64,
-    tags: Vec<String>,
+    /// Whether it is the call of no type's method.
+    alone: bool,
+    /// What memory had; taken when it is given back.
+    seen: Option<Seen>,
     /// Whether the answer from memory is to be loaded anew: claimed for this call.
     aging: bool,
+    /// What only a call has that memory has no answer for.
+    key: Option<Box<Written>>,
+    tags: Vec<String>,
+}
+
+/// A key that is written out.
+struct Written {
+    template: Template<'static>,
+    /// Where in it the key begins as people see it.
+    from: usize,
+    /// The key in memory, where it is not the text.
+    short: Option<[u8; HEAD]>,
+}
+
+impl Written {
+    fn in_memory(&self) -> &[u8] {
+        match &self.short {
+            Some(head) => head,
+            None => &self.template.writer.text,
+        }
+    }
 }
 
 /// A function's body that borrows nothing.
@@ -120,17 +148,13 @@ impl<'a> Call<'a> {
     #[must_use]
     pub fn new(function: &'static Function, via: Via<'a>, of: &str) -> Self {
         let Via(on) = via;
-        let fingerprint = mix(function.fingerprint, crate::model::fingerprint::fingerprint(of));
-        let mut key = Template::default();
-        key.writer.text.extend_from_slice(&head(&function.group, KeyKind::Call, (0, 0), fingerprint));
-        if let Some(Target::Engine(engine)) = &on {
-            let scope = engine.inner_scope();
-            if !scope.is_empty() {
-                key.writer.text.extend_from_slice(scope.as_bytes());
-            }
-        }
-        let scope_end = key.writer.text.len();
-        Self { function, on, key, scope_end, fingerprint, tags: Vec::new(), aging: false }
+        let alone = of.is_empty();
+        let fingerprint = if alone {
+            function.alone
+        } else {
+            mix(function.fingerprint, crate::model::fingerprint::fingerprint(of))
+        };
+        Self { function, on, fingerprint, alone, seen: None, aging: false, key: None, tags: Vec::new() }
     }
 
     /// Runs the function without the cache unless this holds.
@@ -142,20 +166,78 @@ impl<'a> Call<'a> {
         self
     }
 
-    /// The key of the call: fixed pieces and arguments in turn, a piece first.
+    /// The key of the call: fixed pieces and arguments in turn, a piece first. Looks into memory at once, while the key is on the
+    /// stack; it is kept only where memory has no answer.
     pub fn key(&mut self, pieces: &'static [&'static str], values: &[&dyn CacheKey]) {
-        self.key.write_values(pieces, values);
+        let Some(engine) = self.engine() else { return };
+        let group = &self.function.group;
+        if let [value] = values
+            && self.alone
+            && engine.inner_scope().is_empty()
+            && group.is_alone()
+            && let Some(Short { kind, word }) = value.short()
+        {
+            let head = head(group, kind, (0, 0), word);
+            if !self.look(engine, &head) {
+                self.keep_short(head, pieces, values);
+            }
+            return;
+        }
+        self.other_key(engine, pieces, values);
+    }
+
+    #[cold]
+    fn keep_short(
+        &mut self,
+        head: [u8; HEAD],
+        pieces: &'static [&'static str],
+        values: &[&dyn CacheKey],
+    ) {
+        let mut template = Template::default();
+        template.write_values(pieces, values);
+        self.key = Some(Box::new(Written { template, from: 0, short: Some(head) }));
+    }
+
+    /// The key of any but a call with one short argument.
+    #[inline(never)]
+    fn other_key(&mut self, engine: &Engine, pieces: &'static [&'static str], values: &[&dyn CacheKey]) {
+        let mut template = Template::default();
+        let text = &mut template.writer.text;
+        text.extend_from_slice(&head(&self.function.group, KeyKind::Call, (0, 0), self.fingerprint));
+        let scope = engine.inner_scope();
+        if !scope.is_empty() {
+            text.extend_from_slice(scope.as_bytes());
+        }
+        let from = text.len();
+        template.write_values(pieces, values);
+        if !self.look(engine, &template.writer.text) {
+            self.key = Some(Box::new(Written { template, from, short: None }));
+        }
+    }
+
+    /// Looks for the key in memory; whether its answer is all that the call takes, so that the key is not needed any more.
+    #[inline]
+    fn look(&mut self, engine: &Engine, full: &[u8]) -> bool {
+        let chain = engine.chain();
+        let group = chain.groups.of(&self.function.group);
+        let own;
+        let policy = match group.plain(|| self.function.policy(engine)) {
+            Some(plain) => plain,
+            None => {
+                own = self.function.policy(engine);
+                &own
+            }
+        };
+        if !policy.enabled || !chain.is_enabled() {
+            return false;
+        }
+        self.seen = chain.peek(Lookup { full, hash: chain.stamps.hash(full) }, &policy.rules, group);
+        self.seen.as_ref().is_some_and(|seen| !seen.aging)
     }
 
     /// Gives the value a tag, made as the key is.
     pub fn tag(&mut self, pieces: &[&str], values: &[&dyn CacheKey]) {
         self.tags.push(Template::plain().with(pieces, values).into_text());
-    }
-
-    /// The key as people see it.
-    #[must_use]
-    pub fn logical(&self) -> String {
-        self.key.logical(self.scope_end)
     }
 
     fn engine(&self) -> Option<&'a Engine> {
@@ -173,23 +255,7 @@ impl<'a> Call<'a> {
 
     /// The answer, if memory has it. Does not wait and does not allocate.
     pub fn hit<R, X, E>(&mut self, shape: &Shape<R, X, E>) -> Option<R> {
-        let engine = self.engine()?;
-        let chain = engine.chain();
-        let group = chain.groups.of(&self.function.group);
-        let own;
-        let policy = match group.plain(|| self.function.policy(engine)) {
-            Some(plain) => plain,
-            None => {
-                own = self.function.policy(engine);
-                &own
-            }
-        };
-        if !policy.enabled || !chain.is_enabled() {
-            return None;
-        }
-        let full = &self.key.writer.text;
-        let lookup = Lookup { full, hash: chain.stamps.hash(full) };
-        let Seen { sight, told, aging } = chain.peek_here(lookup, &policy.rules, group)?;
+        let Seen { sight, told, aging } = self.seen.take()?;
         self.aging = aging;
         Some((shape.close)(Ok((shape.lend)(sight, told)?)))
     }
@@ -223,7 +289,10 @@ impl<'a> Call<'a> {
     }
 
     fn item(&self, engine: &Engine, policy: &Effective, codec: &'static ValueCodec) -> Result<Item> {
-        let logical = self.logical();
+        let Some(key) = &self.key else {
+            return Err(Error::new(ErrorKind::InvalidQuery, "a call without a key"));
+        };
+        let logical = key.template.logical(key.from);
         let family = logical.split(':').next().unwrap_or(&logical);
         let mut names = vec![format!("k:{logical}"), depends::family_name(family)];
         names.extend(self.function.depends.iter().map(|schema| depends::table_name(schema)));
@@ -240,7 +309,7 @@ impl<'a> Call<'a> {
         }
         let mut stamps = engine.stamps(&names);
         stamps.extend(namespaces);
-        let full = &self.key.writer.text;
+        let full = key.in_memory();
         let hash = engine.chain().stamps.hash(full);
         Ok(Item {
             key: Key::of_shape(Lookup { full, hash }, engine.scope(), &logical, self.fingerprint),

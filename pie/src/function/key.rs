@@ -6,8 +6,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cache::key::KeyKind;
 use crate::model::Datum;
 use crate::plan::depends;
+use crate::query::spec::short_word;
 use crate::plan::text::{Text, push_datum, push_escaped, push_int, push_uint};
 
 /// A type whose values can be part of a cache key: `#[derive(CacheKey)]` on a struct or enum of such types.
@@ -21,6 +23,35 @@ use crate::plan::text::{Text, push_datum, push_escaped, push_int, push_uint};
 pub trait CacheKey {
     /// Writes the value.
     fn write_key(&self, key: &mut KeyWriter);
+
+    /// The value in eight bytes, where it fits.
+    #[doc(hidden)]
+    fn short(&self) -> Option<Short> {
+        None
+    }
+}
+
+/// A value in eight bytes, and what kind of key it makes.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy)]
+pub struct Short {
+    pub(super) kind: KeyKind,
+    pub(super) word: u64,
+}
+
+impl Short {
+    fn signed(number: i64) -> Self {
+        Self { kind: KeyKind::Number, word: number.cast_unsigned() }
+    }
+
+    fn unsigned(word: u64) -> Self {
+        Self { kind: KeyKind::Unsigned, word }
+    }
+
+    #[inline]
+    fn text(text: &str) -> Option<Self> {
+        short_word(text).map(|(kind, word)| Self { kind, word })
+    }
 }
 
 /// Where a [`CacheKey`] writes itself.
@@ -161,18 +192,23 @@ pub fn logical_key(pieces: &[&str], values: &[&dyn CacheKey]) -> String {
 }
 
 macro_rules! integers {
-    ($($type:ty: $push:ident as $wide:ty),* $(,)?) => {$(
+    ($($type:ty: $push:ident as $wide:ty, $short:ident),* $(,)?) => {$(
         impl CacheKey for $type {
             fn write_key(&self, key: &mut KeyWriter) {
                 $push(&mut key.text, <$wide>::from(*self));
+            }
+
+            fn short(&self) -> Option<Short> {
+                Some(Short::$short(<$wide>::from(*self)))
             }
         }
     )*};
 }
 
 integers! {
-    i8: push_int as i64, i16: push_int as i64, i32: push_int as i64, i64: push_int as i64,
-    u8: push_uint as u64, u16: push_uint as u64, u32: push_uint as u64, u64: push_uint as u64,
+    i8: push_int as i64, signed, i16: push_int as i64, signed, i32: push_int as i64, signed, i64: push_int as i64, signed,
+    u8: push_uint as u64, unsigned, u16: push_uint as u64, unsigned, u32: push_uint as u64, unsigned,
+    u64: push_uint as u64, unsigned,
 }
 
 macro_rules! shown {
@@ -218,11 +254,19 @@ impl CacheKey for str {
     fn write_key(&self, key: &mut KeyWriter) {
         key.text(self);
     }
+
+    fn short(&self) -> Option<Short> {
+        Short::text(self)
+    }
 }
 
 impl CacheKey for String {
     fn write_key(&self, key: &mut KeyWriter) {
         key.text(self);
+    }
+
+    fn short(&self) -> Option<Short> {
+        Short::text(self)
     }
 }
 
@@ -271,6 +315,10 @@ macro_rules! pointers {
             fn write_key(&self, key: &mut KeyWriter) {
                 (**self).write_key(key);
             }
+
+            fn short(&self) -> Option<Short> {
+                (**self).short()
+            }
         }
     )*};
 }
@@ -280,6 +328,10 @@ pointers!(&T, &mut T, Box<T>, Arc<T>, Rc<T>);
 impl<T: CacheKey + ToOwned + ?Sized> CacheKey for Cow<'_, T> {
     fn write_key(&self, key: &mut KeyWriter) {
         (**self).write_key(key);
+    }
+
+    fn short(&self) -> Option<Short> {
+        (**self).short()
     }
 }
 

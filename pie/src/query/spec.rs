@@ -242,7 +242,7 @@ impl KeyText {
 
 /// A text of up to 8 bytes as a number, and the kind of key that it makes: one for each length.
 #[inline]
-fn short_word(word: &str) -> Option<(KeyKind, u64)> {
+pub(crate) fn short_word(word: &str) -> Option<(KeyKind, u64)> {
     const KINDS: [KeyKind; 9] = [
         KeyKind::Word0,
         KeyKind::Word1,
