@@ -216,7 +216,7 @@ impl<'a> Call<'a> {
     }
 
     /// Looks for the key in memory; whether its answer is all that the call takes, so that the key is not needed any more.
-    #[inline]
+    #[inline(always)]
     fn look(&mut self, engine: &Engine, full: &[u8]) -> bool {
         let chain = engine.chain();
         let group = chain.groups.of(&self.function.group);
@@ -231,8 +231,11 @@ impl<'a> Call<'a> {
         if !policy.enabled || !chain.is_enabled() {
             return false;
         }
-        self.seen = chain.peek(Lookup { full, hash: chain.stamps.hash(full) }, &policy.rules, group);
-        self.seen.as_ref().is_some_and(|seen| !seen.aging)
+        let key = Lookup { full, hash: chain.stamps.hash(full) };
+        let Some(seen) = chain.peek_here(key, &policy.rules, group) else { return false };
+        let aging = seen.aging;
+        self.seen = Some(seen);
+        !aging
     }
 
     /// Gives the value a tag, made as the key is.
