@@ -20,8 +20,8 @@ pub use find_many::FindMany;
 pub use insert::{Insert, InsertMany, Upsert};
 pub use raw::{FromRaw, Sql};
 pub use read::{Query, QueryFuture};
-pub use told::Source;
 pub use shape::{Count, Distinct, Exists, First, One, Page, Paged, Required, Rows, Shape};
+pub use told::Source;
 pub(crate) use told::Told;
 pub use update::{Update, UpdateOne};
 

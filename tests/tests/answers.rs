@@ -128,3 +128,111 @@ fn threads_that_read_and_write_one_row_see_whole_rows_only() {
         }
     });
 }
+
+/// Who answered a list, and the ids in it.
+fn ids(list: &Cached<Vec<Row>>) -> (Source, Vec<i64>) {
+    (list.source(), list.iter().map(|row| row.id).collect())
+}
+
+#[tokio::test]
+async fn a_list_in_memory_answers_no_query_that_says_more() {
+    let engine = engine().await;
+    Row::insert_many(&engine, [501, 502, 503].map(|id| NewRow { id, text: "same".into() }))
+        .await
+        .expect("inserts");
+    let list = || Row::list_by_text(&engine, "same");
+    list().await.expect("loads");
+    assert_eq!(ids(&list().await.expect("reads")), (Source::Memory, vec![501, 502, 503]));
+
+    let ordered = list().order_by(Row::ID.desc()).await.expect("reads");
+    assert_eq!(ids(&ordered), (Source::Database, vec![503, 502, 501]));
+    assert_eq!(list().limit(2).await.expect("reads").len(), 2);
+    assert_eq!(list().limit(0).await.expect("reads").len(), 0);
+    assert_eq!(list().offset(1).await.expect("reads").len(), 2);
+    assert_eq!(ids(&list().filter(Row::ID.gt(502)).await.expect("reads")), (Source::Database, vec![503]));
+    assert_eq!(list().distinct(Row::TEXT).await.expect("reads").as_slice(), ["same"]);
+    assert_eq!((list().count().await.expect("reads"), list().exists().await.expect("reads")), (3, true));
+    let page = list().order_by(Row::ID.asc()).page(2, 2).await.expect("reads");
+    assert_eq!((page.total, page.rows.len()), (3, 1));
+    assert_eq!(list().first().await.expect("reads").expect("is there").text, "same");
+    assert_eq!(list().one().await.expect_err("are three").kind(), pie::ErrorKind::TooManyRows);
+    // What a reader with tags gets dies with them: an entry of its own.
+    assert_eq!(ids(&list().tags(["mine"]).await.expect("reads")).0, Source::Database);
+    assert_eq!(ids(&list().named("mine").await.expect("reads")).0, Source::Database);
+    assert_eq!(ids(&list().no_cache().await.expect("reads")).0, Source::Database);
+    assert_eq!(ids(&list().refresh().await.expect("reads")).0, Source::Database);
+    // And none of them took the place of the first.
+    assert_eq!(ids(&list().await.expect("reads")), (Source::Memory, vec![501, 502, 503]));
+
+    // A row as well; another time to live is the same entry, an age that it may not have is none.
+    assert_eq!(
+        Row::find_by_id(&engine, 501).await.expect("loads").expect("is there").source(),
+        Source::Database
+    );
+    let row = || Row::find_by_id(&engine, 501).required();
+    let long = std::time::Duration::from_secs(600);
+    assert_eq!(row().cache(long).await.expect("reads").source(), Source::Memory);
+    assert_eq!(row().max_age(std::time::Duration::ZERO).await.expect("reads").source(), Source::Database);
+    assert_eq!(row().skip_memory().await.expect("reads").source(), Source::Database);
+    assert_eq!(row().tags(["mine"]).await.expect("reads").source(), Source::Database);
+}
+
+#[cached(ttl = "5m", key = "signed:{number}")]
+async fn signed(engine: &Engine, number: i64) -> pie::Result<Cached<i64>> {
+    let _ = engine;
+    Ok(number.into())
+}
+
+#[cached(ttl = "5m", key = "unsigned:{number}")]
+async fn unsigned(engine: &Engine, number: u64) -> pie::Result<Arc<u64>> {
+    let _ = engine;
+    Ok(number.into())
+}
+
+#[cached(ttl = "5m", key = "echo:{text}")]
+async fn echo(engine: &Engine, text: &str) -> pie::Result<Cached<String>> {
+    let _ = engine;
+    Ok(text.to_owned().into())
+}
+
+/// One argument that is a number for one call and a text for another.
+#[cached(ttl = "5m", key = "any:{what}")]
+async fn any<T: pie::CacheKey + ToString + Sync>(engine: &Engine, what: &T) -> pie::Result<Cached<String>> {
+    let _ = engine;
+    Ok(what.to_string().into())
+}
+
+#[tokio::test]
+async fn calls_by_short_arguments_never_share_an_answer() {
+    let engine = engine().await;
+    let numbers = [0, 1, -1, 7, i64::MAX, i64::MIN];
+    let texts = ["", "0", "1", "a", "a\0", "\0a", "12345678", "123456789", "1234567", "ä", "%-", "a:b"];
+    for source in [Source::Database, Source::Memory] {
+        for number in numbers {
+            let answer = signed(&engine, number).await.expect("answers");
+            assert_eq!((*answer, answer.source()), (number, source));
+            assert_eq!(
+                *unsigned(&engine, number.cast_unsigned()).await.expect("answers"),
+                number.cast_unsigned()
+            );
+            assert_eq!(*any(&engine, &number).await.expect("answers"), number.to_string());
+        }
+        for text in texts {
+            let answer = echo(&engine, text).await.expect("answers");
+            assert_eq!((answer.as_str(), answer.source()), (text, source), "{text:?}");
+            assert_eq!(*any(&engine, &text.to_owned()).await.expect("answers"), text);
+        }
+        assert_eq!(*any(&engine, &u64::MAX).await.expect("answers"), u64::MAX.to_string());
+    }
+    // Each has the name that people know it by.
+    engine.cache().delete("signed:-1").await.expect("deletes");
+    engine.cache().delete("echo:12345678").await.expect("deletes");
+    for number in numbers {
+        let source = signed(&engine, number).await.expect("answers").source();
+        assert_eq!(source == Source::Database, number == -1, "{number}");
+    }
+    for text in texts {
+        let source = echo(&engine, text).await.expect("answers").source();
+        assert_eq!(source == Source::Database, text == "12345678", "{text:?}");
+    }
+}

@@ -20,10 +20,10 @@ use crate::model::{Datum, Schema};
 use crate::plan::ReadPlan;
 use crate::plan::filter::{Comparison, Condition};
 use crate::plan::text::{Text, push_data};
-use crate::query::{Target, Told};
 use crate::query::read::{Slow, check_page};
 use crate::query::shape::{Answer, Fetch, Loaded, ShapeTable, Share};
 use crate::query::spec::{Args, Effective, From, Options, Spec};
+use crate::query::{Target, Told};
 
 /// How far a query's future has come.
 #[allow(
@@ -61,7 +61,9 @@ impl Step<'_> {
         if !plain.enabled || !chain.is_enabled() {
             return Look::none();
         }
-        let Some(seen) = chain.peek_here(engine.lookup(&key), &plain.rules, group) else { return Look::none() };
+        let Some(seen) = chain.peek_here(engine.lookup(&key), &plain.rules, group) else {
+            return Look::none();
+        };
         self.served(table, seen, told)
     }
 

@@ -187,12 +187,7 @@ impl<'a> Call<'a> {
     }
 
     #[cold]
-    fn keep_short(
-        &mut self,
-        head: [u8; HEAD],
-        pieces: &'static [&'static str],
-        values: &[&dyn CacheKey],
-    ) {
+    fn keep_short(&mut self, head: [u8; HEAD], pieces: &'static [&'static str], values: &[&dyn CacheKey]) {
         let mut template = Template::default();
         template.write_values(pieces, values);
         self.key = Some(Box::new(Written { template, from: 0, short: Some(head) }));

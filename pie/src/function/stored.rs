@@ -14,8 +14,8 @@ use serde::de::DeserializeOwned;
 use super::shape::{ArcOf, CachedOf, Content, Fits, OptionOf, Refused, VecOf, Whole};
 use crate::cache::entry::{AnyValue, Payload, ValueCodec};
 use crate::codec::CodecId;
-use crate::model::Json;
 use crate::layers::memory::Sight;
+use crate::model::Json;
 use crate::query::{Cached, Told};
 
 /// How a value is stored and given back.

@@ -6,12 +6,12 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use super::{Target, Told};
 use super::delete::Delete;
 use super::options::cache_options;
 use super::shape::{Answer, Count, Distinct, Exists, First, One, Paged, Required, Rows, Shape};
 use super::spec::{Args, From, Options, Spec};
 use super::update::Update;
+use super::{Target, Told};
 use crate::cache::BoxFuture;
 use crate::engine::read::Step;
 use crate::error::{Error, ErrorKind, Result};

@@ -127,7 +127,9 @@ mod tests {
 
     #[test]
     fn what_is_told_is_what_was_said() {
-        for source in [Source::Memory, Source::Redis, Source::Database, Source::Layer("disk"), Source::Layer("map")] {
+        for source in
+            [Source::Memory, Source::Redis, Source::Database, Source::Layer("disk"), Source::Layer("map")]
+        {
             for age in [0, 1, 86_400_000 * 365] {
                 for stale in [false, true] {
                     let told = Told::new(source.number(), age, stale);
