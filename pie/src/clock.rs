@@ -30,7 +30,7 @@ impl Default for Clock {
 #[inline]
 fn monotonic() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
-    // Both are positive, and the sum of this and of the next million years has a place.
+    // Neither is negative, and the sum overflows in half a billion years.
     now.tv_sec.cast_unsigned().wrapping_mul(1_000).wrapping_add(now.tv_nsec.cast_unsigned() / 1_000_000)
 }
 

@@ -38,8 +38,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Model, Policy, RowId as _, Schema};
 use crate::plan::depends;
 use crate::plan::text::{Text, push_escaped};
+use crate::query::policy::{Effective, Options, defaults};
 use crate::query::raw::Sql;
-use crate::query::spec::{Effective, Options, defaults};
 
 /// A database with a cache in front of it. Cloning is a reference count; clones share everything.
 ///

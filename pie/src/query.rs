@@ -6,6 +6,7 @@ pub(crate) mod explain;
 mod find_many;
 mod insert;
 mod options;
+pub(crate) mod policy;
 pub(crate) mod raw;
 pub(crate) mod read;
 pub(crate) mod shape;

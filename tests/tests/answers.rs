@@ -236,3 +236,36 @@ async fn calls_by_short_arguments_never_share_an_answer() {
         assert_eq!(source == Source::Database, text == "12345678", "{text:?}");
     }
 }
+
+trait Made: Clone + Send + Sync + serde::Serialize + serde::de::DeserializeOwned + 'static {
+    fn made(number: i64) -> Self;
+}
+
+impl Made for i64 {
+    fn made(number: i64) -> Self {
+        number
+    }
+}
+
+impl Made for String {
+    fn made(number: i64) -> Self {
+        number.to_string()
+    }
+}
+
+#[cached(ttl = "5m", key = "made:{number}")]
+async fn made<T: Made>(engine: &Engine, number: i64) -> pie::Result<Cached<T>> {
+    let _ = engine;
+    Ok(T::made(number).into())
+}
+
+#[tokio::test]
+async fn a_generic_function_gives_each_type_its_own_though_they_share_a_key() {
+    let engine = engine().await;
+    for source in [Source::Database, Source::Memory] {
+        let number = made::<i64>(&engine, 5).await.expect("answers");
+        assert_eq!((*number, number.source()), (5, source), "who came first has the key");
+        let text = made::<String>(&engine, 5).await.expect("answers");
+        assert_eq!((text.as_str(), text.source()), ("5", Source::Database), "the body runs");
+    }
+}

@@ -395,7 +395,7 @@ impl Chain {
         if !fresh {
             group.stale.add(1);
         }
-        let told = Told::new(level.told, now.saturating_sub(entry.loaded_at()), !fresh);
+        let told = Told::new(level.source_number, now.saturating_sub(entry.loaded_at()), !fresh);
         Some(Seen { sight, told, aging })
     }
 

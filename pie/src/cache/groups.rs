@@ -12,7 +12,7 @@ use super::latency::{Histogram, Latency};
 use super::stamps::StampName;
 use super::stats::{Counter, Striped, rate};
 use crate::error::Result;
-use crate::query::spec::Effective;
+use crate::query::policy::Effective;
 
 /// How many groups an engine tells apart; what comes later is counted as one.
 const MOST: usize = 1_024;

@@ -60,6 +60,25 @@ pub(crate) fn head(
     head
 }
 
+/// A text of up to 8 bytes as a number, and the kind of key that it makes: one for each length.
+#[inline]
+pub(crate) fn short_word(word: &str) -> Option<(KeyKind, u64)> {
+    const KINDS: [KeyKind; 9] = [
+        KeyKind::Word0,
+        KeyKind::Word1,
+        KeyKind::Word2,
+        KeyKind::Word3,
+        KeyKind::Word4,
+        KeyKind::Word5,
+        KeyKind::Word6,
+        KeyKind::Word7,
+        KeyKind::Word8,
+    ];
+    let kind = *KINDS.get(word.len())?;
+    let number = word.bytes().rev().fold(0, |number, byte| number << 8 | u64::from(byte));
+    Some((kind, number))
+}
+
 /// The number of the group in the head of a key.
 pub(crate) fn slot_of(head: [u8; HEAD]) -> usize {
     usize::from(u16::from_le_bytes([head[0], head[1]]))

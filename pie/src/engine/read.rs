@@ -20,9 +20,10 @@ use crate::model::{Datum, Schema};
 use crate::plan::ReadPlan;
 use crate::plan::filter::{Comparison, Condition};
 use crate::plan::text::{Text, push_data};
+use crate::query::policy::{Effective, Options};
 use crate::query::read::{Slow, check_page};
 use crate::query::shape::{Answer, Fetch, Loaded, ShapeTable, Share};
-use crate::query::spec::{Args, Effective, From, Options, Spec};
+use crate::query::spec::{Args, From, Spec};
 use crate::query::{Target, Told};
 
 /// How far a query's future has come.

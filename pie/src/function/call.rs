@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::fingerprint::mix;
 use crate::model::{Policy, Schema};
 use crate::plan::depends;
-use crate::query::spec::{Effective, Options};
+use crate::query::policy::{Effective, Options};
 use crate::query::{Target, Told};
 
 /// What is known of a cached function at compile time: one `static` for each.
@@ -28,7 +28,7 @@ pub struct Function {
     depends: &'static [&'static Schema],
     fingerprint: u64,
     /// The fingerprint of its calls, where it is not the method of a type.
-    alone: u64,
+    fingerprint_alone: u64,
     group: GroupId,
     /// Whether a run can outlive its caller.
     detaches: bool,
@@ -48,8 +48,8 @@ impl Function {
     ) -> Self {
         let fingerprint = crate::model::fingerprint::fingerprint(place);
         let group = GroupId::new(name, GroupKind::Function);
-        let alone = mix(fingerprint, NOTHING);
-        Self { name, policy, depends, fingerprint, alone, group, detaches: false }
+        let fingerprint_alone = mix(fingerprint, NOTHING);
+        Self { name, policy, depends, fingerprint, fingerprint_alone, group, detaches: false }
     }
 
     /// What its calls have, whether the cache is switched on or not.
@@ -150,7 +150,7 @@ impl<'a> Call<'a> {
         let Via(on) = via;
         let alone = of.is_empty();
         let fingerprint = if alone {
-            function.alone
+            function.fingerprint_alone
         } else {
             mix(function.fingerprint, crate::model::fingerprint::fingerprint(of))
         };
@@ -278,18 +278,21 @@ impl<'a> Call<'a> {
 
     /// Has the value loaded anew in the background.
     pub fn renew<R, X, E>(self, shape: &Shape<R, X, E>, later: Option<Later>) {
-        if let (Some(engine), Some(later)) = (self.engine(), later)
+        if let (Some(engine), Some(later), Some(key)) = (self.engine(), later, &self.key)
             && let Some(policy) = self.policy(engine)
-            && let Ok(item) = self.item(engine, &policy, shape.codec)
+            && let Ok(item) = self.item(key, engine, &policy, shape.codec)
         {
             engine.chain().refresh_later(Arc::new(item), policy.rules, later.0);
         }
     }
 
-    fn item(&self, engine: &Engine, policy: &Effective, codec: &'static ValueCodec) -> Result<Item> {
-        let Some(key) = &self.key else {
-            return Err(Error::new(ErrorKind::InvalidQuery, "a call without a key"));
-        };
+    fn item(
+        &self,
+        key: &Written,
+        engine: &Engine,
+        policy: &Effective,
+        codec: &'static ValueCodec,
+    ) -> Result<Item> {
         let logical = key.template.logical(key.from);
         let family = logical.split(':').next().unwrap_or(&logical);
         let mut names = vec![format!("k:{logical}"), depends::family_name(family)];
@@ -335,11 +338,13 @@ impl<'a> Call<'a> {
     {
         let Some(engine) = self.engine() else { return body.await };
         let Some(mut policy) = self.policy(engine) else { return body.await };
+        // Without one memory had an answer, of another type: a generic function has one key for all of its types.
+        let Some(key) = &self.key else { return body.await };
         if ended.is_none() {
             // The engine's timeout would be an error that the return type has no place for.
             policy.rules.timeout = None;
         }
-        let item = match self.item(engine, &policy, shape.codec) {
+        let item = match self.item(key, engine, &policy, shape.codec) {
             Ok(item) => Arc::new(item),
             Err(error) => {
                 tracing::error!(function = self.function.name, %error, "a function runs without the cache");

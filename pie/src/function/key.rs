@@ -6,11 +6,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cache::key::KeyKind;
+use crate::cache::key::{KeyKind, short_word};
 use crate::model::Datum;
 use crate::plan::depends;
 use crate::plan::text::{Text, push_datum, push_escaped, push_int, push_uint};
-use crate::query::spec::short_word;
 
 /// A type whose values can be part of a cache key: `#[derive(CacheKey)]` on a struct or enum of such types.
 ///

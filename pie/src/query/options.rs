@@ -78,7 +78,7 @@ macro_rules! cache_options {
         /// Loads a value anew in the background when a hit finds that it has passed this part of its time to live: 0.8
         /// for the last fifth. Values from 0 to 1; 1 and more, or anything that is no number, means never.
         pub fn refresh_ahead(mut self, part: f64) -> Self {
-            self.options_mut().more().refresh_ahead = Some(crate::query::spec::permille(part));
+            self.options_mut().more().refresh_ahead = Some(crate::query::policy::permille(part));
             self
         }
 

@@ -8,8 +8,9 @@ use std::task::{Context, Poll};
 
 use super::delete::Delete;
 use super::options::cache_options;
+use super::policy::Options;
 use super::shape::{Answer, Count, Distinct, Exists, First, One, Paged, Required, Rows, Shape};
-use super::spec::{Args, From, Options, Spec};
+use super::spec::{Args, From, Spec};
 use super::update::Update;
 use super::{Target, Told};
 use crate::cache::BoxFuture;

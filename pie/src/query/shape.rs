@@ -90,9 +90,9 @@ impl Answer {
 
     /// What memory has, as a share of its own: for many answers at once, more than a thread can borrow without counting.
     pub(crate) fn owned(seen: Seen) -> Self {
-        let entry = seen.sight.entry();
-        let (value, empty) = (Arc::clone(entry.value()), entry.is_empty());
-        Self { value: Share::Own(value), empty, told: seen.told }
+        let Seen { sight, told, .. } = seen;
+        let (value, empty) = (Arc::clone(sight.entry().value()), sight.entry().is_empty());
+        Self { value: Share::Own(value), empty, told }
     }
 
     #[inline(always)]

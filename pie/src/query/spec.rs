@@ -3,16 +3,13 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
-use std::time::Duration;
 
+use super::policy::Options;
 use super::shape::{Fetch, ROWS, ShapeTable};
 use crate::cache::groups::GroupId;
-use crate::cache::key::{HEAD, KeyKind, head};
-use crate::cache::rules::Rules;
-use crate::clock::millis;
-use crate::engine::{CacheConfig, OnL2Down};
+use crate::cache::key::{HEAD, KeyKind, head, short_word};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Datum, Index, Policy, Schema};
+use crate::model::{Datum, Index, Schema};
 use crate::plan::canonical::{push_window, put_condition};
 use crate::plan::depends;
 use crate::plan::filter::{Comparison, Condition};
@@ -24,131 +21,6 @@ pub(crate) type Args<'a> = Few<Datum<'a>>;
 
 /// The most stamps an entry depends on.
 const MAX_STAMPS: usize = 16;
-
-/// What one query says about the cache; `None` leaves it to the model, then to the engine.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Options {
-    pub(crate) enabled: Option<bool>,
-    pub(crate) ttl: Option<Duration>,
-    pub(crate) refresh: bool,
-    pub(crate) skip_memory: bool,
-    /// What few queries say; apart, so that the others need not carry it.
-    more: Option<Box<More>>,
-}
-
-/// What few queries say about the cache.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct More {
-    pub(crate) jitter: Option<Duration>,
-    pub(crate) empty_ttl: Option<Duration>,
-    pub(crate) tags: Vec<Box<str>>,
-    pub(crate) stale: Option<Duration>,
-    pub(crate) stale_if_error: Option<Duration>,
-    pub(crate) refresh_ahead: Option<u16>,
-    pub(crate) soft_timeout: Option<Duration>,
-    pub(crate) timeout: Option<Duration>,
-    pub(crate) max_age: Option<Duration>,
-    pub(crate) lock: Option<bool>,
-    pub(crate) l2_budget: Option<Duration>,
-    pub(crate) on_l2_down: Option<OnL2Down>,
-}
-
-static NOTHING_MORE: More = More {
-    jitter: None,
-    empty_ttl: None,
-    tags: Vec::new(),
-    stale: None,
-    stale_if_error: None,
-    refresh_ahead: None,
-    soft_timeout: None,
-    timeout: None,
-    max_age: None,
-    lock: None,
-    l2_budget: None,
-    on_l2_down: None,
-};
-
-impl Options {
-    /// Whether they say nothing of what an answer's policy is.
-    pub(crate) fn are_plain(&self) -> bool {
-        let Self { enabled, ttl, refresh, skip_memory, more } = self;
-        enabled.is_none() && ttl.is_none() && !refresh && !skip_memory && more.is_none()
-    }
-
-    pub(crate) fn tags(&self) -> &[Box<str>] {
-        match &self.more {
-            None => &[],
-            Some(more) => &more.tags,
-        }
-    }
-
-    pub(crate) fn more(&mut self) -> &mut More {
-        self.more.get_or_insert_default()
-    }
-}
-
-/// The policy of one query, everything decided.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Effective {
-    pub(crate) enabled: bool,
-    pub(crate) rules: Rules,
-}
-
-impl Effective {
-    /// The query's word counts more than the model's, the model's more than the engine's. `defaults` are the engine's, made
-    /// once by [`defaults`].
-    pub(crate) fn of(options: &Options, policy: &Policy, config: &CacheConfig, defaults: &Rules) -> Self {
-        let more = options.more.as_deref().unwrap_or(&NOTHING_MORE);
-        let ttl = options.ttl.or(policy.ttl).unwrap_or(config.default_ttl);
-        let jitter = match more.jitter.or(policy.jitter) {
-            Some(jitter) => jitter,
-            // The engine's jitter is meant for the engine's ttl; of a shorter one it takes half at most.
-            None if config.enable_jitter => config.ttl_jitter.min(ttl / 2),
-            None => Duration::ZERO,
-        };
-        let enabled = options.enabled.unwrap_or(policy.enabled);
-        let empty_ttl = more.empty_ttl.or(policy.empty_ttl).unwrap_or(config.empty_cache_ttl);
-        let mut rules = defaults.with_ttl(ttl, jitter, empty_ttl);
-        rules.refresh = options.refresh;
-        rules.skip_memory = options.skip_memory;
-        if policy.more || options.more.is_some() {
-            Self::more(&mut rules, more, policy, config);
-        }
-        Self { enabled: enabled && !ttl.is_zero(), rules }
-    }
-
-    #[cold]
-    fn more(rules: &mut Rules, more: &More, policy: &Policy, config: &CacheConfig) {
-        rules.limits.stale = millis(more.stale.or(policy.stale).unwrap_or(config.stale));
-        rules.limits.stale_if_error =
-            millis(more.stale_if_error.or(policy.stale_if_error).unwrap_or(config.stale_if_error));
-        rules.limits.max_age = more.max_age.or(policy.max_age).or(config.max_age).map_or(u64::MAX, millis);
-        let ahead = more.refresh_ahead.or(policy.refresh_ahead).or(config.refresh_ahead.map(permille));
-        rules.ahead = ahead.filter(|part| *part < 1_000);
-        rules.soft_timeout = more.soft_timeout.or(policy.soft_timeout).or(config.soft_timeout);
-        rules.timeout = more.timeout.or(policy.timeout).or(config.load_timeout);
-        rules.limits.patience =
-            more.l2_budget.or(policy.l2_budget).or(config.l2_budget).map_or(u64::MAX, millis);
-        rules.on_l2_down = more.on_l2_down.or(policy.on_l2_down).unwrap_or(config.on_l2_down);
-        let lock = more.lock.or(policy.lock).unwrap_or(config.lock);
-        rules.lease = lock.then(|| millis(config.lock_lease).max(1));
-    }
-}
-
-/// The rules where neither query nor model says anything.
-pub(crate) fn defaults(config: &CacheConfig) -> Rules {
-    let jitter = if config.enable_jitter { config.ttl_jitter } else { Duration::ZERO };
-    let mut rules = Rules::new(config.default_ttl, jitter, config.empty_cache_ttl);
-    Effective::more(&mut rules, &NOTHING_MORE, &Policy::ON, config);
-    rules.throttle = millis(config.error_throttle);
-    rules
-}
-
-/// A part of 1 as thousandths; 1,000 for what is none.
-pub(crate) fn permille(part: f64) -> u16 {
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 1,000")]
-    if part.is_nan() { 1_000 } else { (part.clamp(0.0, 1.0) * 1_000.0).round() as u16 }
-}
 
 /// Where the rows of a read come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -238,25 +110,6 @@ impl KeyText {
         let prefix = std::str::from_utf8(&self.full[self.scope_end..self.prefix_end]).unwrap_or_default();
         depends::logical(prefix, &self.full[self.prefix_end..], self.opaque)
     }
-}
-
-/// A text of up to 8 bytes as a number, and the kind of key that it makes: one for each length.
-#[inline]
-pub(crate) fn short_word(word: &str) -> Option<(KeyKind, u64)> {
-    const KINDS: [KeyKind; 9] = [
-        KeyKind::Word0,
-        KeyKind::Word1,
-        KeyKind::Word2,
-        KeyKind::Word3,
-        KeyKind::Word4,
-        KeyKind::Word5,
-        KeyKind::Word6,
-        KeyKind::Word7,
-        KeyKind::Word8,
-    ];
-    let kind = *KINDS.get(word.len())?;
-    let number = word.bytes().rev().fold(0, |number, byte| number << 8 | u64::from(byte));
-    Some((kind, number))
 }
 
 /// A value that fits into the head of a key, as a number, and the kind of key that it makes.
@@ -386,7 +239,7 @@ impl<'a> Spec<'a> {
     /// What the answer is of: the model as it is now, the shape, and the tags of this query.
     fn fingerprint(&self, shape: &ShapeTable) -> u64 {
         let fingerprint = crate::model::fingerprint::mix(self.schema.fingerprint, u64::from(shape.kind));
-        if self.options.more.is_some() { self.with_tags(fingerprint) } else { fingerprint }
+        if self.options.says_more() { self.with_tags(fingerprint) } else { fingerprint }
     }
 
     /// The tags of this query; 0 for none.
@@ -451,7 +304,7 @@ impl<'a> Spec<'a> {
     pub(crate) fn is_light(&self) -> bool {
         let borrows =
             matches!(self.args, Few::None | Few::One(Datum::Int(_) | Datum::Text(Cow::Borrowed(_))));
-        borrows && (self.bare || (self.rest.is_none() && self.options.more.is_none() && !self.has_window()))
+        borrows && (self.bare || (self.rest.is_none() && !self.options.says_more() && !self.has_window()))
     }
 
     /// The key of any but a finder by one short argument.

@@ -23,8 +23,8 @@ pub(super) struct Level {
     /// The same, if it is the memory layer: a hit does not call it through a table.
     pub(super) memory: Option<Arc<Memory>>,
     pub(super) source: Source,
-    /// Its number.
-    pub(super) told: u16,
+    /// Its number, which each hit is told.
+    pub(super) source_number: u16,
     /// Whether other processes read what it stores.
     pub(super) shared: bool,
     pub(super) counters: LayerCounters,
@@ -43,7 +43,7 @@ impl Level {
             layer,
             memory,
             source,
-            told: source.number(),
+            source_number: source.number(),
             shared,
             counters,
             gathering: Gathering::new(gathers),
