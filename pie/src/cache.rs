@@ -15,6 +15,7 @@ pub(crate) mod latency;
 pub(crate) mod layer;
 pub(crate) mod manager;
 pub(crate) mod manual;
+pub(crate) mod names;
 pub(crate) mod open;
 #[cfg(feature = "metrics")]
 pub(crate) mod publish;
@@ -34,6 +35,7 @@ pub use latency::Latency;
 pub use layer::{
     BoxFuture, CacheLayer, LayerUsage, Lock, Peek, SharedLayer, SharedRead, SharedReply, SharedWrite,
 };
+pub use names::{Names, Tokens};
 pub use manager::{Cache, Get, GetOrLoad, GetRequired, LayerHandle, Set};
 pub use stamps::StampName;
 pub use stats::{CacheStats, LayerStats, MessageStats, Report};

@@ -305,11 +305,11 @@ impl Engine {
     fn item(&self, way: Way) -> Arc<Item> {
         let full = b"pie:user:1";
         let key = Key::new(full, self.chain.stamps.hash(full), PREFIX, "user:1", "@0");
-        let names =
-            vec![name("k:user:1"), name("f:user"), name("i:users.status=a"), name("t:users"), name("n")];
+        let others = [name("f:user"), name("i:users.status=a"), name("t:users"), name("n")];
         Arc::new(Item {
             key,
-            names,
+            name: name("k:user:1"),
+            others: others.into(),
             limits: rules(way).limits,
             codec: &CODEC,
             group: &crate::cache::groups::MANUAL,

@@ -29,13 +29,13 @@ use super::groups::{Group, GroupId, Groups};
 use super::inbox::Inbox;
 use super::key::{Key, Lookup};
 use super::layer::{CacheLayer, Peek, SharedLayer};
-use super::open::{Open, OpenNames};
+use super::names::{Names, Tokens};
+use super::open::{OpenNames, Opened};
 use super::rules::{Limits, Rules};
 use super::stamps::{Snapshot, StampName, Stamps};
 use super::stats::{Counter, MessageCounters};
 use super::tracker::Tracker;
 use crate::clock::Clock;
-use crate::codec::Token;
 use crate::error::Result;
 use crate::layers::memory::Sight;
 use crate::query::{Source, Told};
@@ -45,8 +45,10 @@ use crate::task;
 #[derive(Debug)]
 pub(crate) struct Item {
     pub(crate) key: Key,
-    /// What it depends on; the key's own name first.
-    pub(crate) names: Vec<StampName>,
+    /// The name of the key itself.
+    pub(crate) name: StampName,
+    /// What it depends on besides; the rows of a model share the list.
+    pub(crate) others: Arc<[StampName]>,
     pub(crate) limits: Limits,
     pub(crate) codec: &'static ValueCodec,
     /// Who it is counted for.
@@ -54,22 +56,21 @@ pub(crate) struct Item {
 }
 
 impl Item {
-    /// The name of the key itself.
-    pub(crate) fn name(&self) -> &StampName {
-        // An item is made with its own name first.
-        &self.names[0]
+    /// What it depends on.
+    pub(crate) fn names(&self) -> Names<'_> {
+        Names::new(&self.name, &self.others)
     }
 }
 
 /// The shared tokens before a load, for each layer; `None` for in-process layers and for shared ones that did not answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Tokens {
-    layers: SmallVec<[Option<Arc<[Token]>>; 2]>,
+pub(crate) struct LayerTokens {
+    layers: SmallVec<[Option<Tokens>; 2]>,
     /// How many shared layers did not answer.
     unknown: usize,
 }
 
-impl Tokens {
+impl LayerTokens {
     /// Whether both are known, and the same.
     pub(crate) fn same(&self, other: &Self) -> bool {
         self.unknown == 0 && self == other
@@ -80,11 +81,11 @@ impl Tokens {
 #[derive(Debug)]
 pub(crate) struct Ticket {
     pub(crate) snapshot: Snapshot,
-    pub(crate) tokens: Tokens,
+    pub(crate) tokens: LayerTokens,
     /// The layer that failed while the value was looked up.
     pub(crate) failed: Option<&'static str>,
     /// Patterns find the load by this until its result is stored.
-    _open: Open,
+    _open: Opened,
 }
 
 /// An entry, and who had it.
@@ -402,19 +403,52 @@ impl Chain {
     /// Takes the local versions that a load beginning now is stored under.
     pub(crate) fn ticket(&self, item: &Item) -> Ticket {
         // First: a pattern that comes from here on finds the name.
-        let open = self.open.add(item.name());
-        let snapshot = self.stamps.snapshot(&item.names);
-        let mut tokens = Tokens::default();
+        let open = Opened::Alone(self.open.add([&item.name]));
+        let slots = self.stamps.slots(item.names());
+        let snapshot = self.stamps.snapshot_of(slots);
+        Ticket { snapshot, tokens: self.no_tokens(), failed: None, _open: open }
+    }
+
+    /// The same for several loads.
+    pub(crate) fn local_tickets(&self, items: &[Arc<Item>]) -> Vec<Option<Ticket>> {
+        let [first, rest @ ..] = items else { return Vec::new() };
+        if rest.is_empty() {
+            return vec![Some(self.ticket(first))];
+        }
+        let open = Arc::new(self.open.add(items.iter().map(|item| &item.name)));
+        let mut slots = self.stamps.slots(first.names());
+        let (mut before, tokens) = (first, self.no_tokens());
+        items
+            .iter()
+            .map(|item| {
+                match (Arc::ptr_eq(&item.others, &before.others), slots.first_mut()) {
+                    // The slots of what they have in common are known.
+                    (true, Some(own)) => *own = self.stamps.slot(&item.name),
+                    _ => slots = self.stamps.slots(item.names()),
+                }
+                before = item;
+                Some(Ticket {
+                    snapshot: self.stamps.snapshot_of(slots.clone()),
+                    tokens: tokens.clone(),
+                    failed: None,
+                    _open: Opened::Together(Arc::clone(&open)),
+                })
+            })
+            .collect()
+    }
+
+    fn no_tokens(&self) -> LayerTokens {
+        let mut tokens = LayerTokens::default();
         for level in self.levels() {
             tokens.layers.push(None);
             tokens.unknown += usize::from(level.shared);
         }
-        Ticket { snapshot, tokens, failed: None, _open: open }
+        tokens
     }
 
     /// Takes the versions, local and shared, of several values: for those that the caller has already.
     pub(crate) async fn tickets(&self, items: &[Arc<Item>]) -> Vec<Option<Ticket>> {
-        let mut tickets: Vec<Option<Ticket>> = items.iter().map(|item| Some(self.ticket(item))).collect();
+        let mut tickets = self.local_tickets(items);
         let all: Vec<usize> = (0..items.len()).collect();
         self.look_up(items, &all, &mut tickets, Which::Tokens).await;
         tickets

@@ -80,7 +80,7 @@ pub(crate) struct Inner {
     claimed: AtomicU64,
     keep_until: u64,
     /// The name of the key itself.
-    name: Box<str>,
+    name: Arc<str>,
     /// What few entries have.
     apart: Option<Box<Apart>>,
 }
@@ -176,7 +176,7 @@ pub(crate) struct Times {
 
 impl Entry {
     /// What mini-moka and the counters of the `Arc`s cost for one entry, measured in bytes.
-    const OVERHEAD: usize = 280;
+    const OVERHEAD: usize = 296;
 
     /// `weight` is what the value takes, in bytes.
     pub(crate) fn new(
@@ -188,7 +188,7 @@ impl Entry {
     ) -> Self {
         let lookup = key.lookup();
         let (head, rest) = lookup.parts();
-        let name: Box<str> = name.as_str().into();
+        let name = name.text();
         // A key that ends as its name does is not kept twice.
         let alone = !name.as_bytes().ends_with(rest);
         let given = snapshot.as_ref();

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use smallvec::SmallVec;
 use tokio::sync::Notify;
 
-use super::chain::{Got, Ticket, Tokens};
+use super::chain::{Got, LayerTokens, Ticket};
 use super::key::{AsIs, Lookup};
 use super::stamps::Snapshot;
 use crate::error::Result;
@@ -38,7 +38,7 @@ pub(crate) struct Flight {
     key: SmallVec<[u8; 40]>,
     snapshot: Snapshot,
     /// Known once the leader has asked the shared layers.
-    tokens: OnceLock<Tokens>,
+    tokens: OnceLock<LayerTokens>,
     state: Mutex<State>,
     changed: Notify,
 }
@@ -129,7 +129,7 @@ impl Flight {
 
 impl Lead {
     /// Tells under which tokens the load runs.
-    pub(crate) fn under(&self, tokens: &Tokens) {
+    pub(crate) fn under(&self, tokens: &LayerTokens) {
         // Set once already where the reader knew them before it began.
         let _ = self.flight.tokens.set(tokens.clone());
     }

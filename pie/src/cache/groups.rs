@@ -173,9 +173,8 @@ impl Group {
     pub(crate) fn row_names(
         &self,
         scope: &str,
-        names: impl Fn() -> Result<Vec<StampName>>,
+        make: impl FnOnce() -> Result<Arc<[StampName]>>,
     ) -> Result<Arc<[StampName]>> {
-        let make = || names().map(Arc::from);
         if self.id.kind != GroupKind::Model {
             return make();
         }

@@ -7,7 +7,6 @@ use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -15,6 +14,7 @@ use super::entry::Entry;
 use super::health::SharedHealth;
 use super::inbox::Inbox;
 use super::key::{Key, Lookup};
+use super::names::{Names, Tokens};
 use super::stamps::StampName;
 use crate::codec::Token;
 use crate::error::Result;
@@ -218,7 +218,7 @@ pub struct SharedRead<'a> {
     /// The key.
     pub key: &'a Key,
     /// What the value depends on; the first name is the key's own.
-    pub names: &'a [StampName],
+    pub names: Names<'a>,
     /// How long a new token has to live at least, in milliseconds.
     pub ttl: u64,
 }
@@ -231,7 +231,7 @@ pub struct SharedReply {
     pub bytes: Option<Bytes>,
     /// The tokens of the names, in their order. All of them exist when the reply arrives; none for a value that can neither be
     /// read nor stored for now.
-    pub tokens: Arc<[Token]>,
+    pub tokens: Tokens,
     /// Whether that is because a part of the layer failed.
     pub failed: bool,
 }
@@ -239,14 +239,14 @@ pub struct SharedReply {
 impl SharedReply {
     /// A reply with these bytes and tokens.
     #[must_use]
-    pub fn new(bytes: Option<Bytes>, tokens: impl Into<Arc<[Token]>>) -> Self {
+    pub fn new(bytes: Option<Bytes>, tokens: impl Into<Tokens>) -> Self {
         Self { bytes, tokens: tokens.into(), failed: false }
     }
 
     /// A reply for a value that a part of the layer should have, which failed.
     #[must_use]
     pub fn failed() -> Self {
-        Self { bytes: None, tokens: Arc::new([]), failed: true }
+        Self { bytes: None, tokens: Tokens::default(), failed: true }
     }
 }
 
@@ -261,7 +261,7 @@ pub struct SharedWrite<'a> {
     /// How long to keep them, in milliseconds.
     pub ttl: u64,
     /// What the value depends on: their tokens must live as long as the value.
-    pub names: &'a [StampName],
+    pub names: Names<'a>,
 }
 
 /// The other half of a layer that several processes share: bytes in, bytes out, and a token for each stamp name.

@@ -149,24 +149,24 @@ pub(crate) fn item(
 ) -> Result<Item> {
     check_key(key)?;
     let family = key.split(':').next().unwrap_or(key);
-    let mut names =
-        vec![StampName::new(scope, &format!("k:{key}")), StampName::new(scope, &format!("f:{family}"))];
+    let name = StampName::of_key(scope, key);
+    let mut others = vec![StampName::new(scope, &format!("f:{family}"))];
     for tag in tags {
         check_tag(tag)?;
-        let name = StampName::new(scope, &format!("t:{tag}"));
-        if !names.contains(&name) {
-            names.push(name);
+        let tag = StampName::new(scope, &format!("t:{tag}"));
+        if !others.contains(&tag) {
+            others.push(tag);
         }
     }
-    names.extend_from_slice(namespaces);
-    if names.len() > MAX_NAMES {
+    others.extend_from_slice(namespaces);
+    if 1 + others.len() > MAX_NAMES {
         let most = MAX_NAMES.saturating_sub(2 + namespaces.len());
         let message = format!("{} tags: a value by hand has at most {most}", tags.len());
         return Err(Error::new(ErrorKind::InvalidQuery, message));
     }
     // The name tells it from all others, and the entry has it already.
-    let full = [&head(&MANUAL, KeyKind::Manual, (0, 0), FINGERPRINT), names[0].as_str().as_bytes()].concat();
+    let full = [&head(&MANUAL, KeyKind::Manual, (0, 0), FINGERPRINT), name.as_str().as_bytes()].concat();
     let lookup = Lookup { full: &full, hash: chain.stamps.hash(&full) };
     let key = Key::of_shape(lookup, scope, key, FINGERPRINT);
-    Ok(Item { key, names, limits, codec: &CODEC, group: &MANUAL })
+    Ok(Item { key, name, others: others.into(), limits, codec: &CODEC, group: &MANUAL })
 }

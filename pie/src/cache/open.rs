@@ -1,19 +1,21 @@
 //! The names of values that are being read or loaded right now.
 //!
 //! A pattern ends what matches it: entries are found in the layers, but a load that is still running is in none. Its name
-//! stands here from before its snapshot is taken until after its value is stored.
+//! stands here from before its snapshot is taken until after its value is stored. Those of one call stand here together, until the
+//! last of them is stored: a name that stands here for too long costs a bump of its version.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::RandomState;
+use smallvec::SmallVec;
 
 use super::stamps::StampName;
 
 const SHARDS: usize = 16;
 
-type Names = HashMap<u64, StampName, RandomState>;
+type Names = HashMap<u64, SmallVec<[StampName; 1]>, RandomState>;
 
 /// All names being read.
 #[derive(Debug, Default)]
@@ -22,11 +24,18 @@ pub(crate) struct OpenNames {
     shards: [Mutex<Names>; SHARDS],
 }
 
-/// Keeps a name among those being read until dropped.
+/// Keeps names among those being read until dropped.
 #[derive(Debug)]
 pub(crate) struct Open {
     names: Arc<OpenNames>,
     id: u64,
+}
+
+/// One name's place among those being read, or that of several.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    Alone(#[allow(dead_code, reason = "kept until dropped")] Open),
+    Together(#[allow(dead_code, reason = "kept until dropped")] Arc<Open>),
 }
 
 impl OpenNames {
@@ -35,10 +44,11 @@ impl OpenNames {
         self.shards[at].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a name.
-    pub(crate) fn add(self: &Arc<Self>, name: &StampName) -> Open {
+    /// Adds names.
+    pub(crate) fn add<'n>(self: &Arc<Self>, names: impl IntoIterator<Item = &'n StampName>) -> Open {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        self.shard(id).insert(id, name.clone());
+        let names = names.into_iter().cloned().collect();
+        self.shard(id).insert(id, names);
         Open { names: Arc::clone(self), id }
     }
 
@@ -46,13 +56,16 @@ impl OpenNames {
     pub(crate) fn filter(&self, wanted: impl Fn(&StampName) -> bool) -> Vec<StampName> {
         let shards = self.shards.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner));
         shards
-            .flat_map(|names| names.values().filter(|name| wanted(name)).cloned().collect::<Vec<_>>())
+            .flat_map(|names| {
+                names.values().flatten().filter(|name| wanted(name)).cloned().collect::<Vec<_>>()
+            })
             .collect()
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.names.shard(self.id).remove(&self.id);
+        // What is removed is dropped after the lock is.
+        let _names = self.names.shard(self.id).remove(&self.id);
     }
 }

@@ -85,10 +85,9 @@ impl StampName {
         }
     }
 
-    /// Whether one is a clone of the other. `false` says nothing.
-    #[cfg(feature = "redis")]
-    pub(crate) fn is_copy_of(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.text, &other.text)
+    /// The whole name, to be kept beside it.
+    pub(crate) fn text(&self) -> Arc<str> {
+        Arc::clone(&self.text)
     }
 
     /// Its hash in the wire format.
@@ -163,13 +162,16 @@ impl fmt::Debug for StampName {
     }
 }
 
+/// Some slots of local versions.
+pub(crate) type Slots = SmallVec<[u32; 6]>;
+
 /// The epoch and the slots an entry depends on, as they were before its load.
 ///
 /// Epoch and versions only grow, so that their sum is the same only while each of them is.
 #[derive(Debug, PartialEq, Eq, Default)]
 pub(crate) struct Snapshot {
     sum: u64,
-    slots: SmallVec<[u32; 6]>,
+    slots: Slots,
 }
 
 impl Clone for Snapshot {
@@ -222,7 +224,8 @@ impl Stamps {
         hasher.finish()
     }
 
-    fn slot(&self, name: &StampName) -> u32 {
+    /// The slot of a name.
+    pub(crate) fn slot(&self, name: &StampName) -> u32 {
         u32::try_from(self.hash(name.as_str().as_bytes()) & self.mask).unwrap_or(0)
     }
 
@@ -240,12 +243,22 @@ impl Stamps {
 
     /// The versions of these names now; to be taken before the load begins.
     pub(crate) fn snapshot<'n>(&self, names: impl IntoIterator<Item = &'n StampName>) -> Snapshot {
-        let mut slots: SmallVec<[u32; 6]> = SmallVec::new();
+        self.snapshot_of(self.slots(names))
+    }
+
+    /// The slots of these names, in their order.
+    pub(crate) fn slots<'n>(&self, names: impl IntoIterator<Item = &'n StampName>) -> Slots {
+        let mut slots = Slots::new();
         for name in names {
             if !(mistake!(TagFoldedAway) && name.parts().1.starts_with("t:")) {
                 slots.push(self.slot(name));
             }
         }
+        slots
+    }
+
+    /// The versions in these slots now; to be taken before the load begins.
+    pub(crate) fn snapshot_of(&self, slots: Slots) -> Snapshot {
         Snapshot { sum: self.sum(&slots), slots }
     }
 

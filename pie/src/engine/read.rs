@@ -265,29 +265,25 @@ impl Engine {
     ) -> Result<Item> {
         let key = spec.key(table, self.inner_scope());
         let logical = key.logical();
-        let all_names = || {
+        let others = || {
             let namespaces = self.namespaces();
-            let names = spec.names(&logical, condition, namespaces.len())?;
+            let names = spec.other_names(condition, namespaces.len())?;
             let mut stamps = self.stamps(&names);
             stamps.extend(namespaces);
-            Ok(stamps)
+            Ok(stamps.into())
         };
-        let stamps =
+        let others =
             if spec.row().is_some() && spec.options().tags().is_empty() && spec.rest().family.is_none() {
-                // The others are the same for every row of the model.
-                let group = self.chain().groups.of((spec.schema.group)());
-                let rest = group.row_names(self.scope(), || all_names().map(|names| names[1..].to_vec()))?;
-                let mut stamps = Vec::with_capacity(1 + rest.len());
-                stamps.push(StampName::of_key(self.scope(), &logical));
-                stamps.extend_from_slice(&rest);
-                stamps
+                // They are the same for every row of the model.
+                self.chain().groups.of((spec.schema.group)()).row_names(self.scope(), others)?
             } else {
-                all_names()?
+                others()?
             };
         let (full, fingerprint) = (spec.memory_key(table, self.inner_scope()), key.fingerprint);
         Ok(Item {
             key: Key::of_shape(self.lookup(&full), self.scope(), &logical, fingerprint),
-            names: stamps,
+            name: StampName::of_key(self.scope(), &logical),
+            others,
             limits: policy.rules.limits,
             codec: &table.codec,
             group: (spec.schema.group)(),

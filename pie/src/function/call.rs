@@ -11,6 +11,7 @@ use crate::cache::entry::{Payload, ValueCodec};
 use crate::cache::groups::{GroupId, GroupKind};
 use crate::cache::key::{HEAD, Key, KeyKind, Lookup, head};
 use crate::cache::manual::MAX_NAMES;
+use crate::cache::stamps::StampName;
 use crate::cache::read::Loader;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
@@ -295,7 +296,7 @@ impl<'a> Call<'a> {
     ) -> Result<Item> {
         let logical = key.template.logical(key.from);
         let family = logical.split(':').next().unwrap_or(&logical);
-        let mut names = vec![format!("k:{logical}"), depends::family_name(family)];
+        let mut names = vec![depends::family_name(family)];
         names.extend(self.function.depends.iter().map(|schema| depends::table_name(schema)));
         for tag in &self.tags {
             let name = format!("t:{tag}");
@@ -304,7 +305,7 @@ impl<'a> Call<'a> {
             }
         }
         let namespaces = engine.namespaces();
-        if names.len() + namespaces.len() > MAX_NAMES {
+        if 1 + names.len() + namespaces.len() > MAX_NAMES {
             let message = format!("what a value depends on has at most {MAX_NAMES} names, its tags included");
             return Err(Error::new(ErrorKind::InvalidQuery, message));
         }
@@ -314,7 +315,8 @@ impl<'a> Call<'a> {
         let hash = engine.chain().stamps.hash(full);
         Ok(Item {
             key: Key::of_shape(Lookup { full, hash }, engine.scope(), &logical, self.fingerprint),
-            names: stamps,
+            name: StampName::of_key(engine.scope(), &logical),
+            others: stamps.into(),
             limits: policy.rules.limits,
             codec,
             group: &self.function.group,

@@ -1,10 +1,15 @@
 //! What a read depends on and what a write of a row changes, as stamp names: section 6 of the design.
 
+use std::borrow::Cow;
+
 use smallvec::SmallVec;
 
 use super::filter::{Comparison, Condition};
 use super::text::{Text, push_data};
 use crate::model::{ColumnType, Datum, Index, Schema};
+
+/// How long arguments stand in a key as they are, in bytes.
+const LONGEST: usize = 200;
 
 /// How many values of an index a read may name before it depends on the whole table instead.
 const MAX_INDEX_VALUES: usize = 4;
@@ -26,7 +31,6 @@ pub(crate) fn key_name(index: &Index, values: &[&Datum<'_>]) -> String {
 ///
 /// A canonical form (`opaque`) is always hashed. `%h` cannot come from an argument, where `%` is escaped.
 pub(crate) fn logical(prefix: &str, args: &[u8], opaque: bool) -> String {
-    const LONGEST: usize = 200;
     let mut out = String::with_capacity(prefix.len() + args.len().min(40));
     out.push_str(prefix);
     match std::str::from_utf8(args) {
@@ -39,6 +43,16 @@ pub(crate) fn logical(prefix: &str, args: &[u8], opaque: bool) -> String {
         }
     }
     out
+}
+
+/// The same of a text that has both, of which the prefix is so many bytes.
+pub(crate) fn logical_of(text: &[u8], prefix: usize, opaque: bool) -> Cow<'_, str> {
+    let (prefix, args) = text.split_at(prefix.min(text.len()));
+    match std::str::from_utf8(text) {
+        Ok(text) if !opaque && args.len() <= LONGEST => Cow::Borrowed(text),
+        // The prefix is made of names of tables and columns.
+        _ => Cow::Owned(logical(std::str::from_utf8(prefix).unwrap_or_default(), args, opaque)),
+    }
 }
 
 /// `i:users.status=active`: the stamp of one value of an index.

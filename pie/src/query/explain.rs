@@ -169,8 +169,9 @@ impl<M: Model, S: Shape<M>> Query<'_, M, S> {
     pub fn explain(&self) -> Result<Explanation> {
         let (engine, schema, table) = (self.on.engine(), M::SCHEMA, S::TABLE);
         let policy = engine.policy(self.spec.options(), schema);
-        let key = self.spec.key(table, engine.inner_scope()).logical();
-        let mut stamps = self.spec.names(&key, self.spec.condition().as_ref(), engine.namespaces().len())?;
+        let key = self.spec.key(table, engine.inner_scope()).logical().into_owned();
+        let mut stamps = vec![format!("k:{key}")];
+        stamps.extend(self.spec.other_names(self.spec.condition().as_ref(), engine.namespaces().len())?);
         stamps.push("n".to_owned());
         let row = self.spec.row();
         let depends =

@@ -105,10 +105,8 @@ pub(crate) struct KeyText {
 
 impl KeyText {
     /// The key as people see it.
-    pub(crate) fn logical(&self) -> String {
-        // The prefix is made of names of tables and columns.
-        let prefix = std::str::from_utf8(&self.full[self.scope_end..self.prefix_end]).unwrap_or_default();
-        depends::logical(prefix, &self.full[self.prefix_end..], self.opaque)
+    pub(crate) fn logical(&self) -> Cow<'_, str> {
+        depends::logical_of(&self.full[self.scope_end..], self.prefix_end - self.scope_end, self.opaque)
     }
 }
 
@@ -412,18 +410,17 @@ impl<'a> Spec<'a> {
         KeyText { full, scope_end, prefix_end, opaque: !plain, fingerprint }
     }
 
-    /// The stamps of the answer, without scope: the key's own first.
+    /// The stamps of the answer, without scope, and without the key's own, which is the first.
     ///
     /// `namespaces` is how many the engine adds.
-    pub(crate) fn names(
+    pub(crate) fn other_names(
         &self,
-        logical: &str,
         condition: Option<&Condition>,
         namespaces: usize,
     ) -> Result<Vec<String>> {
         let row = matches!(self.from, From::Row(_));
         let family = if row { self.schema.family } else { self.schema.table };
-        let mut names = vec![format!("k:{logical}"), depends::family_name(family)];
+        let mut names = vec![depends::family_name(family)];
         if let Some(family) = &self.rest().family {
             if family.is_empty() {
                 let message = "an empty name of a list: write a word such as `active_users`";
@@ -441,7 +438,7 @@ impl<'a> Spec<'a> {
                 names.push(name);
             }
         }
-        if names.len() + namespaces > MAX_STAMPS {
+        if 1 + names.len() + namespaces > MAX_STAMPS {
             return Err(Error::new(
                 ErrorKind::InvalidQuery,
                 format!(

@@ -140,9 +140,9 @@ impl Maker {
         let payload = manual::payload(Bytes::from(json), Arc::from([]));
         let until = self.now + lives;
         let times = Times { loaded_at: self.now, deadline: until, keep_until: until };
-        let snapshot = self.chain.stamps.snapshot(&item.names);
+        let snapshot = self.chain.stamps.snapshot(item.names());
         let weight = (item.codec.weigh)(&*payload.value);
-        Entry::new((&item.key, item.name()), payload, weight, times, &snapshot)
+        Entry::new((&item.key, &item.name), payload, weight, times, &snapshot)
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use super::{Chain, Item, Level, MAX_BATCH, Ticket, Which};
 use crate::cache::entry::{Entry, Payload, Times};
 use crate::cache::layer::{SharedLayer, SharedWrite};
+use crate::cache::stamps::StampName;
 use crate::codec::{Envelope, Token};
 use crate::task;
 
@@ -36,11 +37,11 @@ impl Chain {
             let keep_until = deadline.saturating_add(limits.window()).min(now.saturating_add(limits.max_age));
             let times = Times { loaded_at: now, deadline, keep_until: keep_until.max(now) };
             let snapshot = if mistake!(LateSnapshot) {
-                self.stamps.snapshot(&item.names)
+                self.stamps.snapshot(item.names())
             } else {
                 ticket.snapshot.clone()
             };
-            let entry = Entry::new((&item.key, item.name()), payload, size, times, &snapshot);
+            let entry = Entry::new((&item.key, &item.name), payload, size, times, &snapshot);
             // What was invalidated meanwhile is not worth the place of what is valid.
             if self.stamps.holds(entry.snapshot()) {
                 pause!();
@@ -122,7 +123,7 @@ impl Chain {
                 empty: entry.is_empty(),
                 loaded_at,
                 deadline: loaded_at.saturating_add(entry.deadline().saturating_sub(entry.loaded_at())),
-                stamps: item.names.iter().map(|name| name.wire_hash()).zip(tokens.iter().copied()).collect(),
+                stamps: item.names().iter().map(StampName::wire_hash).zip(tokens.iter().copied()).collect(),
             };
             sealed.push((item, envelope.seal(&body), ttl));
         }
@@ -133,7 +134,7 @@ impl Chain {
                     key: &item.key,
                     bytes,
                     ttl: *ttl,
-                    names: &item.names,
+                    names: item.names(),
                 })
                 .collect();
             if Self::guarded(level, "write", |_| shared.write(&writes)).await.is_some() {

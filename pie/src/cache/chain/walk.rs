@@ -30,7 +30,7 @@ impl Chain {
             // The layer itself may wait longer; that is no trouble of its.
             Some(patience) => task::timeout(Duration::from_millis(patience), asking).await??,
         };
-        let fits = |i: usize, reply: &SharedReply| reply.failed || reply.tokens.len() == items[i].names.len();
+        let fits = |i: usize, reply: &SharedReply| reply.failed || reply.tokens.len() == items[i].names().len();
         Some(wanted.iter().copied().zip(replies).filter(|(i, reply)| fits(*i, reply)).collect())
     }
 
@@ -39,7 +39,7 @@ impl Chain {
         let shared = level.layer.shared()?;
         let reads: Vec<SharedRead<'_>> = items
             .iter()
-            .map(|item| SharedRead { key: &item.key, names: &item.names, ttl: item.limits.life() })
+            .map(|item| SharedRead { key: &item.key, names: item.names(), ttl: item.limits.life() })
             .collect();
         let start = Instant::now();
         let replies = Self::guarded(level, "read", |_| shared.read(&reads)).await?;
@@ -199,14 +199,16 @@ impl Chain {
         let (mut places, mut whole) = (Vec::new(), Vec::new());
         for (place, i, tags) in tagged {
             let item = &items[i];
-            let (scope, _) = item.name().parts();
-            let mut names = item.names.clone();
+            let (scope, _) = item.name.parts();
+            let mut others = item.others.to_vec();
             // In the place where the writer has them: after the key's and the family's.
-            names.splice(2..2, tags.iter().map(|tag| StampName::new(scope, &format!("t:{tag}"))));
+            let after = others.len().min(1);
+            others.splice(after..after, tags.iter().map(|tag| StampName::new(scope, &format!("t:{tag}"))));
             places.push(place);
             whole.push(Arc::new(Item {
                 key: item.key.clone(),
-                names,
+                name: item.name.clone(),
+                others: others.into(),
                 limits: item.limits,
                 codec: item.codec,
                 group: item.group,
@@ -226,7 +228,7 @@ impl Chain {
     pub(super) fn unnamed_tags(item: &Item, reply: &SharedReply) -> Option<Vec<Box<str>>> {
         let tags = item.codec.tags?;
         let (envelope, body) = Envelope::open(reply.bytes.as_ref()?)?;
-        let more = envelope.codec == item.codec.id as u8 && envelope.stamps.len() > item.names.len();
+        let more = envelope.codec == item.codec.id as u8 && envelope.stamps.len() > item.names().len();
         if more { tags(body) } else { None }
     }
 
@@ -238,8 +240,8 @@ impl Chain {
             self.group(item).undecodable.add(1);
             return None;
         };
-        let current = item.names.iter().zip(&*reply.tokens);
-        let same = envelope.stamps.len() == item.names.len()
+        let current = item.names().iter().zip(&*reply.tokens);
+        let same = envelope.stamps.len() == item.names().len()
             && current.zip(&envelope.stamps).all(|((name, token), stamp)| {
                 *stamp == (name.wire_hash(), *token)
                     || (mistake!(TagFoldedAway) && name.parts().1.starts_with("t:"))
@@ -265,11 +267,11 @@ impl Chain {
             deadline.saturating_add(limits.window()).min(loaded_at.saturating_add(limits.max_age));
         let times = Times { loaded_at, deadline, keep_until };
         let snapshot = if mistake!(BackfillWithoutSnapshot) {
-            self.stamps.snapshot(&item.names)
+            self.stamps.snapshot(item.names())
         } else {
             snapshot.clone()
         };
         let weight = (item.codec.weigh)(&*payload.value);
-        Some(Entry::new((&item.key, item.name()), payload, weight, times, &snapshot))
+        Some(Entry::new((&item.key, &item.name), payload, weight, times, &snapshot))
     }
 }

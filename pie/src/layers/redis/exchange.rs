@@ -11,7 +11,8 @@ use smallvec::SmallVec;
 use super::layout::Layout;
 use super::protocol::{Copied, CowBytes, Protocol, all_done, random_token, unlink};
 use super::wire::{Deadline, Wire, changed, garbled, is_foreign, is_full, refused};
-use crate::cache::{SharedRead, SharedReply, SharedWrite};
+use crate::cache::stamps::StampName;
+use crate::cache::{SharedRead, SharedReply, SharedWrite, Tokens};
 use crate::codec::Token;
 use crate::error::{Error, Result};
 
@@ -43,6 +44,62 @@ fn create(pipe: &mut Pipeline, name: &str, token: &Token, ttl: u64) {
     pipe.cmd("SET").arg(name).arg(&token[..]).arg("NX").arg("GET").arg("PX").arg(token_ttl(ttl));
 }
 
+/// The tokens that some reads need: those that several have in common are asked for once.
+struct Questions<'r> {
+    asked: Vec<Copied<'r>>,
+    /// Places among the asked ones: lists of what reads depend on besides their own names.
+    places: SmallVec<[usize; 8]>,
+    of_reads: SmallVec<[Places; 1]>,
+}
+
+/// Where the tokens of one read will be.
+struct Places {
+    /// The place of its own name; `None` where that is asked for in another way.
+    own: Option<usize>,
+    /// Which part of the lists is its.
+    others: (usize, usize),
+}
+
+impl<'r> Questions<'r> {
+    fn of(reads: &'r [SharedRead<'r>], layout: Layout, alone: bool) -> Self {
+        let mut known: HashMap<Copied<'_>, usize, RandomState> = HashMap::default();
+        let mut questions = Self {
+            asked: Vec::with_capacity(reads.len() + 4),
+            places: SmallVec::new(),
+            of_reads: SmallVec::with_capacity(reads.len()),
+        };
+        let mut before: Option<(&[StampName], (usize, usize))> = None;
+        for read in reads {
+            // Its copy is the first: only names of families and the namespace have others.
+            let own = (!alone).then(|| questions.ask((read.names.own(), 0)));
+            // Rows of one model have the same list, of which one server has the same tokens.
+            let same = before.filter(|(list, _)| {
+                layout == Layout::Single && std::ptr::eq(*list, read.names.others())
+            });
+            let others = same.map_or_else(
+                || {
+                    let from = questions.places.len();
+                    for name in read.names.others() {
+                        let copied = (name, layout.copy(name, read.key));
+                        let place = *known.entry(copied).or_insert_with(|| questions.ask(copied));
+                        questions.places.push(place);
+                    }
+                    (from, questions.places.len())
+                },
+                |(_, places)| places,
+            );
+            before = Some((read.names.others(), others));
+            questions.of_reads.push(Places { own, others });
+        }
+        questions
+    }
+
+    fn ask(&mut self, name: Copied<'r>) -> usize {
+        self.asked.push(name);
+        self.asked.len() - 1
+    }
+}
+
 impl<W: Wire> Protocol<W> {
     /// Reads values and tokens in one round trip; creates tokens that are missing, those of several keys in a second one.
     /// Without room for new tokens, what is there is still read.
@@ -68,34 +125,12 @@ impl<W: Wire> Protocol<W> {
         self.send_pending(by).await?;
         pause!();
 
-        // Names that several keys share are asked for once. The own name of a key that is read alone comes with its creation:
-        // a miss then costs this one trip. Of many keys most are hits, and their own names are asked for like the others.
+        // The own name of a key that is read alone comes with its creation: a miss then costs this one trip. Of many keys most
+        // are hits, and their own names are asked for like the others.
         let creates = !self.full.is_on();
         let alone = reads.len() == 1 && creates;
         let layout = self.wire.layout();
-        let mut place: HashMap<Copied<'_>, usize, RandomState> = HashMap::default();
-        let mut asked: Vec<Copied<'_>> = Vec::new();
-        // Where the token of each name of each read will be, one after the other.
-        let mut places: Vec<usize> = Vec::with_capacity(reads.len() * 4);
-        let skipped = usize::from(alone);
-        for (at, read) in reads.iter().enumerate() {
-            let before = at.checked_sub(1).map(|before| (reads[before].names, places.len()));
-            for (i, name) in read.names.iter().enumerate().skip(skipped) {
-                // Rows of one model have most names in common, in the same places.
-                let copy = layout.copy(name, read.key);
-                let known = before.and_then(|(names, end)| {
-                    let same = names.get(i).is_some_and(|other| name.is_copy_of(other));
-                    same.then(|| places[end + i - names.len()]).filter(|at| asked[*at].1 == copy)
-                });
-                let found = known.unwrap_or_else(|| {
-                    *place.entry((name, copy)).or_insert_with(|| {
-                        asked.push((name, copy));
-                        asked.len() - 1
-                    })
-                });
-                places.push(found);
-            }
-        }
+        let Questions { asked, places, of_reads } = Questions::of(reads, layout, alone);
         let ttl = reads.iter().map(|read| read.ttl).max().unwrap_or(0);
 
         let wary = self.wary.is_on();
@@ -115,7 +150,8 @@ impl<W: Wire> Protocol<W> {
             }
         }
         let mut own = None;
-        if alone && let Some(name) = reads[0].names.first() {
+        if alone {
+            let name = reads[0].names.own();
             let fresh = random_token();
             create(&mut pipe, &layout.token(name, 0), &fresh, ttl);
             own = Some(fresh);
@@ -141,8 +177,7 @@ impl<W: Wire> Protocol<W> {
                 (Some(existing), _) => *own = existing,
                 (None, Value::ServerError(_)) => {
                     owned = false;
-                    let name = reads[0].names.first().map(|name| (name, 0));
-                    self.not_created(&[(name, &reply)], by).await;
+                    self.not_created(&[((reads[0].names.own(), 0), &reply)], by).await;
                 }
                 (None, _) if mistake!(MissingTokenOk) => {
                     if let Some(stored) = stored_token(&values[0]) {
@@ -156,26 +191,39 @@ impl<W: Wire> Protocol<W> {
         let mut tokens: Vec<Option<Token>> = tails.iter().map(as_token).collect();
         // A missing token is a miss, also if the second trip finds one: between the two the server may have been replaced by
         // one that remembers what this one had forgotten.
-        let missing: Vec<bool> = tokens.iter().map(Option::is_none).collect();
-        if creates && tokens.contains(&None) {
-            self.create_missing(&asked, &mut tokens, ttl, by).await?;
+        let missing: SmallVec<[usize; 8]> = (0..tokens.len()).filter(|at| tokens[*at].is_none()).collect();
+        if creates && !missing.is_empty() {
+            self.create_missing(&asked, &missing, &mut tokens, ttl, by).await?;
         }
-        let mut places = places.into_iter();
-        let replies = reads.iter().zip(values).map(|(read, value)| {
-            let (mut whole, mut known) = (true, owned);
-            let mut of_read: SmallVec<[Token; 16]> = SmallVec::new();
-            of_read.extend(own);
-            for at in places.by_ref().take(read.names.len().saturating_sub(skipped)) {
-                whole &= !missing[at];
-                match tokens[at] {
-                    Some(token) => of_read.push(token),
+        // The tokens of all reads, one after the other, and how many each has, if they are known.
+        let mut all: Vec<Token> = Vec::with_capacity(places.len() + 2 * reads.len());
+        let mut counts: SmallVec<[usize; 4]> = SmallVec::new();
+        let mut states: SmallVec<[(bool, bool); 4]> = SmallVec::new();
+        for Places { own: own_place, others } in of_reads {
+            let before = all.len();
+            all.extend(own);
+            let mut known = owned;
+            let others = &places[others.0..others.1];
+            for at in own_place.iter().chain(others) {
+                match tokens[*at] {
+                    Some(token) => all.push(token),
                     None => known = false,
                 }
             }
+            let whole =
+                missing.is_empty() || !own_place.iter().chain(others).any(|at| missing.contains(at));
+            if !known {
+                all.truncate(before);
+            }
+            counts.push(all.len() - before);
+            states.push((whole, known));
+        }
+        let parts = Tokens::split(all, counts);
+        let replies = parts.into_iter().zip(states).zip(values).map(|((tokens, (whole, known)), value)| {
             if !known {
                 // Nothing may be stored, or served, without all of them.
                 return match self.full.is_known() {
-                    true => SharedReply::new(None, &[][..]),
+                    true => SharedReply::new(None, tokens),
                     false => SharedReply::failed(),
                 };
             }
@@ -185,7 +233,7 @@ impl<W: Wire> Protocol<W> {
                 Value::BulkString(bytes) if whole => Some(self.bounded(bytes)),
                 _ => None,
             };
-            SharedReply::new(bytes, &of_read[..])
+            SharedReply::new(bytes, tokens)
         });
         Ok(replies.collect())
     }
@@ -207,13 +255,13 @@ impl<W: Wire> Protocol<W> {
     }
 
     /// Tokens were not created, because there is no room, or something of another's is in their place, which goes.
-    async fn not_created(&self, refusals: &[(Option<Copied<'_>>, &Value)], by: Deadline) {
+    async fn not_created(&self, refusals: &[(Copied<'_>, &Value)], by: Deadline) {
         if refusals.iter().any(|(_, refusal)| is_full(refusal)) {
             self.full.refused();
         }
         let layout = self.wire.layout();
         let foreign =
-            refusals.iter().filter(|(_, refusal)| is_foreign(refusal)).filter_map(|(name, _)| *name);
+            refusals.iter().filter(|(_, refusal)| is_foreign(refusal)).map(|(name, _)| *name);
         let mut pipe = redis::pipe();
         unlink(&mut pipe, foreign.map(|(name, copy)| CowBytes(layout.token(name, copy))));
         if !pipe.is_empty() {
@@ -226,14 +274,14 @@ impl<W: Wire> Protocol<W> {
     async fn create_missing(
         &self,
         names: &[Copied<'_>],
+        missing: &[usize],
         tokens: &mut [Option<Token>],
         ttl: u64,
         by: Deadline,
     ) -> Result<()> {
-        let missing: Vec<usize> = (0..names.len()).filter(|i| tokens[*i].is_none()).collect();
         let mut pipe = redis::pipe();
         let mut fresh = Vec::with_capacity(missing.len());
-        for i in &missing {
+        for i in missing {
             let token = random_token();
             fresh.push(token);
             let (name, copy) = names[*i];
@@ -241,10 +289,10 @@ impl<W: Wire> Protocol<W> {
         }
         let replies = self.wire.run(pipe, by).await?;
         let mut refusals = Vec::new();
-        for ((i, fresh), reply) in missing.into_iter().zip(fresh).zip(&replies) {
+        for ((i, fresh), reply) in missing.iter().zip(fresh).zip(&replies) {
             match reply {
-                Value::ServerError(_) => refusals.push((Some(names[i]), reply)),
-                _ => tokens[i] = Some(as_token(reply).unwrap_or(fresh)),
+                Value::ServerError(_) => refusals.push((names[*i], reply)),
+                _ => tokens[*i] = Some(as_token(reply).unwrap_or(fresh)),
             }
         }
         match refusals.is_empty() {
