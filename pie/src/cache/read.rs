@@ -203,7 +203,7 @@ impl Read<'_, '_> {
                 fallback.is_some_and(|found| self.chain.suits(found, &self.items[*i]))
             });
             if excused && let Some(loader) = self.loader.detached(&places) {
-                return self.load_softly(led, (loader, soft), locking).await;
+                return Box::pin(self.load_softly(led, (loader, soft), locking)).await;
             }
         }
         let (items, tickets, rules) = (self.items, &mut self.tickets, self.rules);
@@ -314,7 +314,10 @@ impl Chain {
         };
         let outcome = match rules.timeout {
             None => read.run().await,
-            Some(limit) => task::timeout(limit, read.run()).await.unwrap_or_else(|| Err(timed_out())),
+            // In a box, so that the usual way is not as large as both.
+            Some(limit) => {
+                Box::pin(task::timeout(limit, read.run())).await.unwrap_or_else(|| Err(timed_out()))
+            }
         };
         let mut all = Vec::with_capacity(items.len());
         for (state, item) in states.into_iter().zip(items) {

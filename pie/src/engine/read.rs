@@ -1,5 +1,6 @@
 //! The one read path: memory at once, then the other layers, then the database, then back into the layers.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -124,15 +125,18 @@ impl Step<'_> {
         if matches!(self, Step::Start { .. })
             && let Step::Start { on, spec } = std::mem::replace(self, Step::Done)
         {
-            *self = Step::Slow(Box::pin(async move {
-                let (name, model) = (spec.name(table), spec.schema.model);
-                // Written down only where somebody listens, or where it is part of an error.
-                let span = tracing::debug_span!("pie.read", model, query = name.to_string().as_str());
-                read(on, spec, table)
-                    .instrument(span)
+            let (name, model) = (spec.name(table), spec.schema.model);
+            // Written down only where somebody listens, or where it is part of an error.
+            let span = tracing::debug_span!("pie.read", model, query = name.to_string().as_str());
+            let reading = async move {
+                read(on, &spec, table)
                     .await
-                    .map_err(|error| error.with_query(name.to_string()))
-            }));
+                    .map_err(|error| error.with_query(spec.name(table).to_string()))
+            };
+            *self = Step::Slow(match span.is_disabled() {
+                true => Box::pin(reading),
+                false => Box::pin(reading.instrument(span)),
+            });
         }
         if matches!(self, Step::Failed(_))
             && let Step::Failed(error) = std::mem::replace(self, Step::Done)
@@ -176,13 +180,13 @@ fn got(got: Got) -> Answer {
 }
 
 /// Asks the database for one read.
-struct LoadOne<'a> {
+struct LoadOne<S> {
     engine: Engine,
-    spec: Spec<'a>,
+    spec: S,
     table: &'static ShapeTable,
 }
 
-impl Loader for LoadOne<'_> {
+impl<'a, S: Deref<Target = Spec<'a>> + Send + Sync> Loader for LoadOne<S> {
     fn load<'s>(&'s mut self, _wanted: &'s [usize]) -> BoxFuture<'s, Result<Vec<Payload>>> {
         Box::pin(async move {
             let mut session = self.engine.database().session();
@@ -192,7 +196,7 @@ impl Loader for LoadOne<'_> {
     }
 
     fn detached(&self, _wanted: &[usize]) -> Option<Box<dyn Loader>> {
-        let spec = self.spec.clone().into_owned();
+        let spec = Box::new(self.spec.clone().into_owned());
         Some(Box::new(LoadOne { engine: self.engine.clone(), spec, table: self.table }))
     }
 }
@@ -224,11 +228,11 @@ impl Loader for LoadMany<'_> {
 }
 
 /// Runs a read where it belongs: past the cache in a transaction, through it on an engine.
-async fn read(on: Target<'_>, spec: Spec<'_>, table: &'static ShapeTable) -> Result<Answer> {
+async fn read(on: Target<'_>, spec: &Spec<'_>, table: &'static ShapeTable) -> Result<Answer> {
     match on {
         Target::Tx(tx) => {
             let mut session = tx.session().await?;
-            load(&mut *session, &spec, table).await.map(fresh)
+            Box::pin(load(&mut *session, spec, table)).await.map(fresh)
         }
         Target::Engine(engine) => engine.read(spec, table).await,
     }
@@ -316,13 +320,13 @@ impl Engine {
         chain.peek(self.lookup(&key), &policy.rules, group)
     }
 
-    async fn read(&self, spec: Spec<'_>, table: &'static ShapeTable) -> Result<Answer> {
+    async fn read(&self, spec: &Spec<'_>, table: &'static ShapeTable) -> Result<Answer> {
         let policy = self.policy(spec.options(), spec.schema);
         if !policy.enabled {
             let mut session = self.database().session();
-            return load(&mut *session, &spec, table).await.map(fresh);
+            return Box::pin(load(&mut *session, spec, table)).await.map(fresh);
         }
-        let items = [self.item_of(&spec, table, policy)?];
+        let items = [self.item_of(spec, table, policy)?];
         let mut loader = LoadOne { engine: self.clone(), spec, table };
         let mut all = self.chain().get(&items, &policy.rules, &mut loader).await?;
         match all.pop() {
@@ -341,7 +345,7 @@ impl Engine {
     fn renew(&self, spec: Spec<'_>, table: &'static ShapeTable) -> Result<()> {
         let policy = self.policy(spec.options(), spec.schema);
         let item = self.item_of(&spec, table, policy)?;
-        let loader = LoadOne { engine: self.clone(), spec: spec.into_owned(), table };
+        let loader = LoadOne { engine: self.clone(), spec: Box::new(spec.into_owned()), table };
         self.chain().refresh_later(item, policy.rules, Box::new(loader));
         Ok(())
     }

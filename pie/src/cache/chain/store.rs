@@ -159,7 +159,9 @@ impl Chain {
                 {
                     self.set(level, item, entry).await;
                 }
-                (Some(shared), Some(tokens)) => self.write(level, shared, &[(item, entry, tokens)]).await,
+                (Some(shared), Some(tokens)) => {
+                    Box::pin(self.write(level, shared, &[(item, entry, tokens)])).await;
+                }
                 (None, _) | (Some(_), None) => {}
             }
         }

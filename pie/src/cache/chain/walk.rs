@@ -28,7 +28,7 @@ impl Chain {
         let replies = match wanted.iter().map(|i| items[*i].limits.patience).min() {
             None | Some(u64::MAX) => asking.await?,
             // The layer itself may wait longer; that is no trouble of its.
-            Some(patience) => task::timeout(Duration::from_millis(patience), asking).await??,
+            Some(patience) => Box::pin(task::timeout(Duration::from_millis(patience), asking)).await??,
         };
         let fits = |i: usize, reply: &SharedReply| reply.failed || reply.tokens.len() == items[i].names().len();
         Some(wanted.iter().copied().zip(replies).filter(|(i, reply)| fits(*i, reply)).collect())
@@ -86,7 +86,8 @@ impl Chain {
                 }
                 pause!();
                 // Who asks below memory may have claimed the value past its time that is in it.
-                if let Some(ticket) = &tickets[i]
+                if at > 0
+                    && let Some(ticket) = &tickets[i]
                     && !(found.stale && which == Which::Below)
                 {
                     self.fill(&items[i], &found.entry, ticket, at, which).await;
@@ -177,8 +178,10 @@ impl Chain {
                 ticket.tokens.unknown -= 1;
             }
         }
-        for (place, entry) in self.ask_with_tags(level, items, tagged).await {
-            answers[place] = entry;
+        if !tagged.is_empty() {
+            for (place, entry) in Box::pin(self.ask_with_tags(level, items, tagged)).await {
+                answers[place] = entry;
+            }
         }
         for answer in &answers {
             level.counters.asked(answer.as_ref().is_some_and(|found| !found.stale));
@@ -193,9 +196,6 @@ impl Chain {
         items: &[Arc<Item>],
         tagged: Vec<(usize, usize, Vec<Box<str>>)>,
     ) -> Vec<(usize, Option<Found>)> {
-        if tagged.is_empty() {
-            return Vec::new();
-        }
         let (mut places, mut whole) = (Vec::new(), Vec::new());
         for (place, i, tags) in tagged {
             let item = &items[i];
