@@ -17,7 +17,7 @@ use smallvec::SmallVec;
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::model::Datum;
+use crate::model::{Cells, Datum};
 
 /// Which code wrote the payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -214,12 +214,17 @@ impl<'b> Decoder<'b> {
 
     /// The values of a row.
     pub fn row(&mut self) -> Option<Vec<Datum<'static>>> {
+        self.cells().map(Cells::into_vec)
+    }
+
+    /// The same, on the stack where they are few.
+    pub(crate) fn cells(&mut self) -> Option<Cells> {
         let count = usize::try_from(self.uint()?).ok()?;
         // A value takes a byte at least: a forged count cannot make this allocate much.
         if count > self.0.len() {
             return None;
         }
-        let mut values = Vec::with_capacity(count);
+        let mut values = Cells::with_capacity(count);
         for _ in 0..count {
             values.push(self.datum()?);
         }

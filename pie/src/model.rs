@@ -12,6 +12,8 @@ pub mod value;
 
 use std::fmt;
 
+use smallvec::SmallVec;
+
 pub use column::{Arg, Column, TextColumn};
 pub use heap::HeapSize;
 pub use json::{Json, JsonField};
@@ -232,8 +234,11 @@ impl Schema {
 #[derive(Debug)]
 pub struct RowReader {
     schema: &'static Schema,
-    values: Vec<Datum<'static>>,
+    values: Cells,
 }
+
+/// The values of a row, on the stack where they are few.
+pub(crate) type Cells = SmallVec<[Datum<'static>; 8]>;
 
 impl RowReader {
     /// A reader over the values of a row, in the order of the schema's columns.
@@ -241,6 +246,11 @@ impl RowReader {
     /// # Errors
     /// [`ErrorKind::MissingColumn`] when there are fewer or more values than columns.
     pub fn new(schema: &'static Schema, values: Vec<Datum<'static>>) -> Result<Self> {
+        Self::of(schema, Cells::from_vec(values))
+    }
+
+    /// As [`new`](Self::new), of values on the stack.
+    pub(crate) fn of(schema: &'static Schema, values: Cells) -> Result<Self> {
         if values.len() != schema.columns.len() {
             let (have, want) = (values.len(), schema.columns.len());
             return Err(Error::new(

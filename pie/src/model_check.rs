@@ -304,11 +304,10 @@ impl Engine {
 
     fn item(&self, way: Way) -> Arc<Item> {
         let full = b"pie:user:1";
-        let key = Key::new(full, self.chain.stamps.hash(full), PREFIX, "user:1", "@0");
+        let key = Key::new(Lookup { full, hash: self.chain.stamps.hash(full) }, PREFIX, "user:1", 0);
         let others = [name("f:user"), name("i:users.status=a"), name("t:users"), name("n")];
         Arc::new(Item {
             key,
-            name: name("k:user:1"),
             others: others.into(),
             limits: rules(way).limits,
             codec: &CODEC,

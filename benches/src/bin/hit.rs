@@ -1,4 +1,4 @@
-//! Nothing but hits in memory, for `perf` and for counting instructions: `hit row|list|function COUNT [KEYS]`, `hit redis|many COUNT URL`.
+//! Nothing but hits in memory, for `perf` and for counting instructions: `hit row|list|function COUNT [KEYS]`, `hit one|redis|many COUNT URL`.
 //!
 //! Two runs with different counts differ by the cost of hits alone.
 
@@ -23,20 +23,25 @@ fn ready<T>(future: impl Future<Output = T>) -> Option<T> {
     }
 }
 
-/// Reads of 64 tasks that Redis answers.
-async fn in_redis(url: String, count: usize, many: bool) -> pie::Result<()> {
+/// Reads that Redis answers: one after the other, of 64 tasks, or of many rows.
+async fn in_redis(url: String, count: usize, what: &str) -> pie::Result<()> {
     let engine = Engine::builder().database("sqlite::memory:").redis(&*url).require_redis().build().await?;
     engine.create_tables::<(User,)>().await?;
     users(&engine, 2_000).await?;
     engine.cache().flush().await;
     let start = std::time::Instant::now();
-    if many {
+    if what == "one" {
+        for id in (1..=2_000).cycle().take(count) {
+            assert_eq!(User::find_by_id(&engine, id).required().await?.id, id);
+        }
+    }
+    if what == "many" {
         let ids: Vec<i64> = (1..=100).collect();
         for _ in 0..count {
             assert_eq!(User::find_by_ids(&engine, &ids).await?.iter().flatten().count(), 100);
         }
     }
-    let tasks: Vec<_> = (0..if many { 0 } else { 64 })
+    let tasks: Vec<_> = (0..if what == "redis" { 64 } else { 0 })
         .map(|task: i64| {
             let engine = engine.clone();
             tokio::spawn(async move {
@@ -60,9 +65,9 @@ async fn in_redis(url: String, count: usize, many: bool) -> pie::Result<()> {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let (what, count) = (args.next().unwrap_or_default(), args.next().unwrap_or_default().parse::<usize>()?);
-    if what == "redis" || what == "many" {
+    if matches!(&*what, "one" | "redis" | "many") {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        return Ok(runtime.block_on(in_redis(args.next().unwrap_or_default(), count, what == "many"))?);
+        return Ok(runtime.block_on(in_redis(args.next().unwrap_or_default(), count, &what))?);
     }
     let keys = args.next().map_or(Ok(10_000), |keys| keys.parse::<usize>())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -45,9 +45,7 @@ use crate::task;
 #[derive(Debug)]
 pub(crate) struct Item {
     pub(crate) key: Key,
-    /// The name of the key itself.
-    pub(crate) name: StampName,
-    /// What it depends on besides; the rows of a model share the list.
+    /// What it depends on besides the name of its key; the rows of a model share the list.
     pub(crate) others: Arc<[StampName]>,
     pub(crate) limits: Limits,
     pub(crate) codec: &'static ValueCodec,
@@ -56,9 +54,14 @@ pub(crate) struct Item {
 }
 
 impl Item {
+    /// The name of its key.
+    pub(crate) fn name(&self) -> &StampName {
+        self.key.name()
+    }
+
     /// What it depends on.
     pub(crate) fn names(&self) -> Names<'_> {
-        Names::new(&self.name, &self.others)
+        Names::new(self.name(), &self.others)
     }
 }
 
@@ -403,7 +406,7 @@ impl Chain {
     /// Takes the local versions that a load beginning now is stored under.
     pub(crate) fn ticket(&self, item: &Item) -> Ticket {
         // First: a pattern that comes from here on finds the name.
-        let open = Opened::Alone(self.open.add([&item.name]));
+        let open = Opened::Alone(self.open.add([item.name()]));
         let slots = self.stamps.slots(item.names());
         let snapshot = self.stamps.snapshot_of(slots);
         Ticket { snapshot, tokens: self.no_tokens(), failed: None, _open: open }
@@ -415,7 +418,7 @@ impl Chain {
         if rest.is_empty() {
             return vec![Some(self.ticket(first))];
         }
-        let open = Arc::new(self.open.add(items.iter().map(|item| &item.name)));
+        let open = Arc::new(self.open.add(items.iter().map(|item| item.name())));
         let mut slots = self.stamps.slots(first.names());
         let (mut before, tokens) = (first, self.no_tokens());
         items
@@ -423,7 +426,7 @@ impl Chain {
             .map(|item| {
                 match (Arc::ptr_eq(&item.others, &before.others), slots.first_mut()) {
                     // The slots of what they have in common are known.
-                    (true, Some(own)) => *own = self.stamps.slot(&item.name),
+                    (true, Some(own)) => *own = self.stamps.slot(item.name()),
                     _ => slots = self.stamps.slots(item.names()),
                 }
                 before = item;

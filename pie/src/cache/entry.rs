@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use super::key::{HEAD, Key, Lookup, slot_of};
-use super::stamps::{Snapshot, SnapshotRef, StampName};
+use super::stamps::{Snapshot, SnapshotRef};
 use crate::codec::CodecId;
 
 /// A value of any type, shared.
@@ -180,7 +180,7 @@ impl Entry {
 
     /// `weight` is what the value takes, in bytes.
     pub(crate) fn new(
-        (key, name): (&Key, &StampName),
+        key: &Key,
         Payload { value, empty }: Payload,
         weight: usize,
         times: Times,
@@ -188,7 +188,7 @@ impl Entry {
     ) -> Self {
         let lookup = key.lookup();
         let (head, rest) = lookup.parts();
-        let name = name.text();
+        let name = key.name().text();
         // A key that ends as its name does is not kept twice.
         let alone = !name.as_bytes().ends_with(rest);
         let given = snapshot.as_ref();

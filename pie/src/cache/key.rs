@@ -5,10 +5,12 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
+use std::sync::OnceLock;
 
 use smallvec::SmallVec;
 
 use super::groups::GroupId;
+use super::stamps::{KEY_KIND, StampName};
 
 /// How many bytes the head of a key in memory has.
 pub(crate) const HEAD: usize = 16;
@@ -87,58 +89,68 @@ pub(crate) fn slot_of(head: [u8; HEAD]) -> usize {
 /// The key of one value.
 ///
 /// Made by the engine; layers only read it. [`as_str`](Self::as_str) is unique over prefix, scope, logical key and shape.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Key {
     full: SmallVec<[u8; 40]>,
     hash: u64,
-    physical: Box<str>,
-    logical_at: usize,
-    logical_end: usize,
+    /// The name that ends it, which has the prefix and the logical key.
+    name: StampName,
+    /// How long the prefix is, in bytes.
+    prefix: usize,
+    fingerprint: u64,
+    /// The whole key, once somebody asked for it in one piece.
+    whole: OnceLock<Box<str>>,
 }
 
 impl Key {
-    /// `full` begins with a [`head`]; `prefix` is everything before the logical key, `suffix` (`@` and the fingerprint) everything
-    /// after it.
-    pub(crate) fn new(full: &[u8], hash: u64, prefix: &str, logical: &str, suffix: &str) -> Self {
-        let physical = [prefix, logical, suffix].concat().into_boxed_str();
+    /// The key of an answer of the shape that has this fingerprint; `prefix` is everything before the logical key. What is looked up
+    /// in memory begins with a [`head`].
+    pub(crate) fn new(lookup: Lookup<'_>, prefix: &str, logical: &str, fingerprint: u64) -> Self {
         Self {
-            full: full.into(),
-            hash,
-            physical,
-            logical_at: prefix.len(),
-            logical_end: prefix.len() + logical.len(),
+            full: SmallVec::from_slice(lookup.full),
+            hash: lookup.hash,
+            name: StampName::of_key(prefix, logical),
+            prefix: prefix.len(),
+            fingerprint,
+            whole: OnceLock::new(),
         }
-    }
-
-    /// The key of an answer of this shape; its suffix is `@` and the fingerprint.
-    pub(crate) fn of_shape(lookup: Lookup<'_>, prefix: &str, logical: &str, fingerprint: u64) -> Self {
-        let mut suffix = *b"@0000000000000000";
-        for (at, place) in suffix[1..].iter_mut().enumerate() {
-            let digit = (fingerprint >> (60 - 4 * at)) & 15;
-            *place = b"0123456789abcdef"[usize::try_from(digit).unwrap_or(0)];
-        }
-        // Digits are text.
-        Self::new(lookup.full, lookup.hash, prefix, logical, std::str::from_utf8(&suffix).unwrap_or_default())
     }
 
     /// The whole key as a layer stores it: `pie:user:42@90ab…`.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.physical
+        self.whole.get_or_init(|| {
+            let (prefix, logical) = self.parts();
+            [prefix, logical, self.suffix().as_str()].concat().into_boxed_str()
+        })
     }
 
     /// The key as people see and delete it: `user:42`.
     #[must_use]
     pub fn logical(&self) -> &str {
-        &self.physical[self.logical_at..self.logical_end]
+        self.parts().1
     }
 
-    /// Everything before the logical key, the logical key, everything after it.
-    #[cfg(feature = "redis")]
-    pub(crate) fn parts(&self) -> (&str, &str, &str) {
-        let (prefix, rest) = self.physical.split_at(self.logical_at);
-        let (logical, suffix) = rest.split_at(self.logical_end - self.logical_at);
-        (prefix, logical, suffix)
+    /// The name that ends the value, whatever its shape.
+    #[must_use]
+    pub fn name(&self) -> &StampName {
+        &self.name
+    }
+
+    /// Everything before the logical key, and the logical key.
+    pub(crate) fn parts(&self) -> (&str, &str) {
+        let (prefix, rest) = self.name.as_str().split_at(self.prefix);
+        (prefix, rest.strip_prefix(KEY_KIND).unwrap_or(rest))
+    }
+
+    /// Everything after the logical key.
+    pub(crate) fn suffix(&self) -> Suffix {
+        let mut suffix = *b"@0000000000000000";
+        for (at, place) in suffix[1..].iter_mut().enumerate() {
+            let digit = (self.fingerprint >> (60 - 4 * at)) & 15;
+            *place = b"0123456789abcdef"[usize::try_from(digit).unwrap_or(0)];
+        }
+        Suffix(suffix)
     }
 
     /// The form for a look-up in memory.
@@ -147,6 +159,25 @@ impl Key {
         Lookup { full: &self.full, hash: self.hash }
     }
 }
+
+/// What a key ends with: `@` and the fingerprint.
+#[derive(Clone, Copy)]
+pub(crate) struct Suffix([u8; 17]);
+
+impl Suffix {
+    pub(crate) fn as_str(&self) -> &str {
+        // Digits are text.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.full == other.full && self.name == other.name && self.fingerprint == other.fingerprint
+    }
+}
+
+impl Eq for Key {}
 
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -167,6 +167,6 @@ pub(crate) fn item(
     // The name tells it from all others, and the entry has it already.
     let full = [&head(&MANUAL, KeyKind::Manual, (0, 0), FINGERPRINT), name.as_str().as_bytes()].concat();
     let lookup = Lookup { full: &full, hash: chain.stamps.hash(&full) };
-    let key = Key::of_shape(lookup, scope, key, FINGERPRINT);
-    Ok(Item { key, name, others: others.into(), limits, codec: &CODEC, group: &MANUAL })
+    let key = Key::new(lookup, scope, key, FINGERPRINT);
+    Ok(Item { key, others: others.into(), limits, codec: &CODEC, group: &MANUAL })
 }

@@ -62,7 +62,7 @@ fn places(led: &Led) -> Single<usize> {
 impl Read<'_, '_> {
     async fn run(mut self) -> Result<()> {
         if self.rules.refresh {
-            self.chain.invalidate(self.items.iter().map(|item| item.name.clone()).collect()).await;
+            self.chain.invalidate(self.items.iter().map(|item| item.name().clone()).collect()).await;
         }
         // Before anything else: what is loaded from here on counts as loaded under these versions.
         self.tickets = self.chain.local_tickets(self.items);

@@ -76,12 +76,12 @@ impl StampName {
     /// The name of a logical key.
     pub(crate) fn of_key(scope: &str, logical: &str) -> Self {
         let mut text = Text::from(scope);
-        text.extend_from_slice(b"~k:");
+        text.extend_from_slice(KEY_KIND.as_bytes());
         text.extend_from_slice(logical.as_bytes());
         match std::str::from_utf8(&text) {
             Ok(text) => Self::of(text),
             // All three parts are text.
-            Err(_) => Self::of([scope, "~k:", logical].concat()),
+            Err(_) => Self::of([scope, KEY_KIND, logical].concat()),
         }
     }
 
@@ -161,6 +161,9 @@ impl fmt::Debug for StampName {
         write!(f, "StampName(~{kind}…)")
     }
 }
+
+/// What stands between the scope and the logical key in the name of a key.
+pub(crate) const KEY_KIND: &str = "~k:";
 
 /// Some slots of local versions.
 pub(crate) type Slots = SmallVec<[u32; 6]>;

@@ -13,7 +13,6 @@ use crate::cache::entry::Payload;
 use crate::cache::groups::Group;
 use crate::cache::key::{Key, Lookup};
 use crate::cache::read::Loader;
-use crate::cache::stamps::StampName;
 use crate::database::{Row, Session};
 use crate::error::{Error, Result};
 use crate::layers::memory::{Look, Sight};
@@ -285,8 +284,7 @@ impl Engine {
             };
         let (full, fingerprint) = (spec.memory_key(table, self.inner_scope()), key.fingerprint);
         Ok(Item {
-            key: Key::of_shape(self.lookup(&full), self.scope(), &logical, fingerprint),
-            name: StampName::of_key(self.scope(), &logical),
+            key: Key::new(self.lookup(&full), self.scope(), &logical, fingerprint),
             others,
             limits: policy.rules.limits,
             codec: &table.codec,

@@ -11,7 +11,6 @@ use crate::cache::entry::{Payload, ValueCodec};
 use crate::cache::groups::{GroupId, GroupKind};
 use crate::cache::key::{HEAD, Key, KeyKind, Lookup, head};
 use crate::cache::manual::MAX_NAMES;
-use crate::cache::stamps::StampName;
 use crate::cache::read::Loader;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
@@ -314,8 +313,7 @@ impl<'a> Call<'a> {
         let full = key.in_memory();
         let hash = engine.chain().stamps.hash(full);
         Ok(Item {
-            key: Key::of_shape(Lookup { full, hash }, engine.scope(), &logical, self.fingerprint),
-            name: StampName::of_key(engine.scope(), &logical),
+            key: Key::new(Lookup { full, hash }, engine.scope(), &logical, self.fingerprint),
             others: stamps.into(),
             limits: policy.rules.limits,
             codec,

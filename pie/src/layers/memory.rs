@@ -357,19 +357,19 @@ mod tests {
     use crate::cache::groups::MANUAL;
     use crate::cache::key::{KeyKind, head};
     use crate::cache::manual;
-    use crate::cache::stamps::{Snapshot, StampName};
+    use crate::cache::stamps::Snapshot;
 
     /// A key whose hash is well spread.
     fn key(number: u64) -> Key {
         let full = head(&MANUAL, KeyKind::Manual, (0, 0), number);
-        Key::new(&full, crate::model::fingerprint::mix(7, number), "", &format!("k:{number}"), "")
+        let lookup = Lookup { full: &full, hash: crate::model::fingerprint::mix(7, number) };
+        Key::new(lookup, "", &format!("k:{number}"), 0)
     }
 
     fn entry(key: &Key, loaded_at: u64) -> Entry {
         let times = Times { loaded_at, deadline: u64::MAX, keep_until: u64::MAX };
         let payload = manual::payload(bytes::Bytes::from_static(b"1"), Arc::from([]));
-        let name = StampName::new("", key.logical());
-        Entry::new((key, &name), payload, 16, times, &Snapshot::default())
+        Entry::new(key, payload, 16, times, &Snapshot::default())
     }
 
     fn peek(memory: &Memory, key: &Key) -> Option<u64> {
@@ -427,7 +427,7 @@ mod tests {
         // The table has as many places as 21 bits tell apart at most.
         let keys = [1_u64, 1 | 1 << 40].map(|hash| {
             let full = head(&MANUAL, KeyKind::Manual, (0, 0), hash);
-            Key::new(&full, hash, "", &hash.to_string(), "")
+            Key::new(Lookup { full: &full, hash }, "", &hash.to_string(), 0)
         });
         for (at, key) in (1..).zip(&keys) {
             memory.put(key.lookup().hash(), entry(key, at));

@@ -9,6 +9,7 @@
 //! where). `values` is how bytes are stored, `listen` hears other processes.
 
 mod address;
+mod anchor;
 mod check;
 mod cluster;
 mod config;
@@ -107,7 +108,7 @@ impl CacheLayer for RedisLayer {
     fn delete<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<()>> {
         let mut pipe = redis::pipe();
         let wire = &self.protocol.wire;
-        pipe.cmd("UNLINK").arg(&*wire.layout().key(key));
+        pipe.cmd("UNLINK").arg(wire.layout().key(key));
         Box::pin(async move { wire.run(pipe, wire.deadline()).await.map(|_| ()) })
     }
 

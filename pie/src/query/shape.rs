@@ -211,8 +211,8 @@ fn put_row<M: Model>(out: &mut Encoder, row: &M) -> Option<()> {
 }
 
 fn take_row<M: Model>(input: &mut Decoder<'_>) -> Option<M> {
-    let values = input.row()?;
-    RowReader::new(M::SCHEMA, values).and_then(M::from_row).ok()
+    let values = input.cells()?;
+    RowReader::of(M::SCHEMA, values).and_then(M::from_row).ok()
 }
 
 fn put_rows<M: Model>(out: &mut Encoder, rows: &[M]) -> Option<()> {

@@ -142,7 +142,7 @@ impl Maker {
         let times = Times { loaded_at: self.now, deadline: until, keep_until: until };
         let snapshot = self.chain.stamps.snapshot(item.names());
         let weight = (item.codec.weigh)(&*payload.value);
-        Entry::new((&item.key, &item.name), payload, weight, times, &snapshot)
+        Entry::new(&item.key, payload, weight, times, &snapshot)
     }
 }
 

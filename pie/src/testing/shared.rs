@@ -129,7 +129,7 @@ async fn bytes(
 async fn invalidations(layer: &dyn SharedLayer, maker: &Maker, prefix: &str, found: &Found) {
     let (a, b, c) = (maker.item(prefix, "end:a"), maker.item(prefix, "end:b"), maker.item(prefix, "stay:a"));
     let before = read(layer, &[&a, &b, &c], found).await;
-    found.run("invalidate", layer.invalidate(std::slice::from_ref(&a.name))).await;
+    found.run("invalidate", layer.invalidate(std::slice::from_ref(a.name()))).await;
     let after = read(layer, &[&a, &b, &c], found).await;
     let token = |replies: &[SharedReply], item: usize, name: usize| {
         replies.get(item).and_then(|reply| reply.tokens.get(name)).copied()
@@ -196,7 +196,7 @@ async fn neighbours(
     );
     let stamps = &other_maker.chain.stamps;
     let snapshot: Snapshot = stamps.snapshot(item.names());
-    found.run("invalidate", layer.invalidate(std::slice::from_ref(&item.name))).await;
+    found.run("invalidate", layer.invalidate(std::slice::from_ref(item.name()))).await;
     let after = one(other, &item, found).await;
     found.unless(
         after.tokens.first() != theirs.tokens.first(),

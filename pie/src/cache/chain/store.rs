@@ -41,7 +41,7 @@ impl Chain {
             } else {
                 ticket.snapshot.clone()
             };
-            let entry = Entry::new((&item.key, &item.name), payload, size, times, &snapshot);
+            let entry = Entry::new(&item.key, payload, size, times, &snapshot);
             // What was invalidated meanwhile is not worth the place of what is valid.
             if self.stamps.holds(entry.snapshot()) {
                 pause!();

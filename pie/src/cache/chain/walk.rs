@@ -199,7 +199,7 @@ impl Chain {
         let (mut places, mut whole) = (Vec::new(), Vec::new());
         for (place, i, tags) in tagged {
             let item = &items[i];
-            let (scope, _) = item.name.parts();
+            let (scope, _) = item.name().parts();
             let mut others = item.others.to_vec();
             // In the place where the writer has them: after the key's and the family's.
             let after = others.len().min(1);
@@ -207,7 +207,6 @@ impl Chain {
             places.push(place);
             whole.push(Arc::new(Item {
                 key: item.key.clone(),
-                name: item.name.clone(),
                 others: others.into(),
                 limits: item.limits,
                 codec: item.codec,
@@ -272,6 +271,6 @@ impl Chain {
             snapshot.clone()
         };
         let weight = (item.codec.weigh)(&*payload.value);
-        Some(Entry::new((&item.key, &item.name), payload, weight, times, &snapshot))
+        Some(Entry::new(&item.key, payload, weight, times, &snapshot))
     }
 }

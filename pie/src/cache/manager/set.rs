@@ -68,7 +68,7 @@ impl Chain {
     /// Stores values in place of what was there: ends that first, and stores under the versions of after that.
     pub(crate) async fn put(self: &Arc<Self>, items: Vec<Arc<Item>>, payloads: Vec<Payload>, rules: &Rules) {
         if !mistake!(SetWithoutBump) {
-            self.invalidate(items.iter().map(|item| item.name.clone()).collect()).await;
+            self.invalidate(items.iter().map(|item| item.name().clone()).collect()).await;
         }
         let tickets = self.tickets(&items).await;
         let values = items

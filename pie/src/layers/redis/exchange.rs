@@ -137,13 +137,13 @@ impl<W: Wire> Protocol<W> {
         let mut pipe = redis::Pipeline::with_capacity(2);
         if wary {
             for read in reads {
-                pipe.cmd("GETRANGE").arg(&*layout.key(read.key)).arg(0).arg(self.max_value);
+                pipe.cmd("GETRANGE").arg(layout.key(read.key)).arg(0).arg(self.max_value);
             }
         }
         if !wary || !asked.is_empty() {
             let mget = pipe.cmd("MGET");
             for read in reads.iter().filter(|_| !wary) {
-                mget.arg(&*layout.key(read.key));
+                mget.arg(layout.key(read.key));
             }
             for (name, copy) in &asked {
                 mget.arg(&*layout.token(name, *copy));
@@ -316,7 +316,7 @@ impl<W: Wire> Protocol<W> {
         let mut names: HashMap<Copied<'_>, u64> = HashMap::new();
         for write in writes {
             let ttl = write.ttl.min(1 << 52);
-            pipe.cmd("SET").arg(&*layout.key(write.key)).arg(&write.bytes[..]).arg("PX").arg(ttl);
+            pipe.cmd("SET").arg(layout.key(write.key)).arg(&write.bytes[..]).arg("PX").arg(ttl);
             longest = longest.max(ttl);
             for name in write.names {
                 let longer = names.entry((name, layout.copy(name, write.key))).or_default();

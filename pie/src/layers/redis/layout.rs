@@ -7,11 +7,15 @@
 //! are gone, so that the guarantees are those of one token. Tables, index values and tags are spread by their names.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::io::Write;
 use std::sync::OnceLock;
 
 use crc::{CRC_16_XMODEM, Crc, Table};
+use redis::{RedisWrite, ToRedisArgs};
 
 use crate::cache::Key;
+use crate::cache::key::Suffix;
 use crate::cache::stamps::StampName;
 
 /// How many slots a cluster has.
@@ -62,14 +66,9 @@ fn is_mirrored(name: &str) -> bool {
 
 impl Layout {
     /// The stored name of a value.
-    pub(super) fn key(self, key: &Key) -> Cow<'_, str> {
-        match self {
-            Self::Single => Cow::Borrowed(key.as_str()),
-            Self::Cluster => {
-                let (prefix, logical, suffix) = key.parts();
-                Cow::Owned([prefix, "{", logical, "}", suffix].concat())
-            }
-        }
+    pub(super) fn key(self, key: &Key) -> StoredKey<'_> {
+        let (prefix, logical) = key.parts();
+        StoredKey { prefix, logical, suffix: key.suffix(), tagged: self == Self::Cluster }
     }
 
     /// Which copy of a name an entry depends on.
@@ -77,7 +76,7 @@ impl Layout {
         if self == Self::Single || !is_mirrored(name.parts().1) {
             return 0;
         }
-        let slot = slot(self.key(key).as_bytes());
+        let slot = slot(self.key(key).to_string().as_bytes());
         // Below 32.
         u8::try_from(slot / (SLOTS / u16::from(COPIES))).unwrap_or(0)
     }
@@ -112,6 +111,38 @@ impl Layout {
     }
 }
 
+/// The stored name of a value, in pieces: it is written into a command without being put together before.
+pub(super) struct StoredKey<'k> {
+    prefix: &'k str,
+    logical: &'k str,
+    suffix: Suffix,
+    /// Whether the logical key is the hash tag.
+    tagged: bool,
+}
+
+impl StoredKey<'_> {
+    fn pieces(&self) -> [&str; 5] {
+        let (open, close) = if self.tagged { ("{", "}") } else { ("", "") };
+        [self.prefix, open, self.logical, close, self.suffix.as_str()]
+    }
+}
+
+impl fmt::Display for StoredKey<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.pieces().into_iter().try_for_each(|piece| f.write_str(piece))
+    }
+}
+
+impl ToRedisArgs for StoredKey<'_> {
+    fn write_redis_args<W: RedisWrite + ?Sized>(&self, out: &mut W) {
+        let mut argument = out.writer_for_next_arg();
+        for piece in self.pieces() {
+            // Into memory, which does not fail.
+            let _ = argument.write_all(piece.as_bytes());
+        }
+    }
+}
+
 /// A name that lies on the shard with a slot: `prefix` and `name`, and the hash tag.
 pub(super) fn on_shard(prefix: &str, name: &str, tag: Option<&str>) -> String {
     match tag {
@@ -125,6 +156,23 @@ pub(super) fn on_shard(prefix: &str, name: &str, tag: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cache::Lookup;
+
+    fn key_of(prefix: &str, logical: &str) -> Key {
+        Key::new(Lookup { full: &[], hash: 0 }, prefix, logical, 0x0123)
+    }
+
+    #[test]
+    fn a_key_is_written_as_it_reads() {
+        let key = key_of("pie:", "user:7");
+        for (layout, expected) in
+            [(Layout::Single, "pie:user:7@0000000000000123"), (Layout::Cluster, "pie:{user:7}@0000000000000123")]
+        {
+            assert_eq!(layout.key(&key).to_string(), expected);
+            assert_eq!(layout.key(&key).to_redis_args(), [expected.as_bytes()]);
+        }
+        assert_eq!(key.as_str(), "pie:user:7@0000000000000123");
+    }
 
     #[test]
     fn slots_are_those_of_redis() {
@@ -145,9 +193,9 @@ mod tests {
     #[test]
     fn a_value_and_the_token_of_its_key_are_neighbours() {
         for logical in ["user:42", "users:status:even:all", "a}b{c", "}"] {
-            let key = Key::new(&[], 0, "pie:~s:t:", logical, "@0123");
+            let key = key_of("pie:~s:t:", logical);
             let name = StampName::of_key("pie:~s:t:", logical);
-            let (key, token) = (Layout::Cluster.key(&key), Layout::Cluster.token(&name, 0));
+            let (key, token) = (Layout::Cluster.key(&key).to_string(), Layout::Cluster.token(&name, 0));
             if !logical.starts_with('}') {
                 assert_eq!(slot(key.as_bytes()), slot(token.as_bytes()), "{key} {token}");
             }
@@ -160,9 +208,9 @@ mod tests {
         let copies: Vec<u16> = Layout::Cluster.copies(&name).map(|copy| slot(copy.as_bytes())).collect();
         assert_eq!(copies.len(), 32);
         for id in 0..1_000 {
-            let key = Key::new(&[], 0, "pie:", &format!("user:{id}"), "@0");
+            let key = key_of("pie:", &format!("user:{id}"));
             let copy = Layout::Cluster.copy(&name, &key);
-            let (entry, token) = (slot(Layout::Cluster.key(&key).as_bytes()), copies[usize::from(copy)]);
+            let (entry, token) = (slot(Layout::Cluster.key(&key).to_string().as_bytes()), copies[usize::from(copy)]);
             assert!(entry.abs_diff(token) <= 256, "{entry} {token}");
         }
         assert_eq!(Layout::Single.copies(&name).collect::<Vec<_>>(), ["pie:~f:user"]);

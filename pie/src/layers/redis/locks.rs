@@ -53,7 +53,7 @@ impl<W: Wire> Protocol<W> {
     }
 
     fn lock_key(&self, key: &Key) -> String {
-        [&*self.wire.layout().key(key), "~l"].concat()
+        format!("{}~l", self.wire.layout().key(key))
     }
 
     fn wait_for(&self, name: &str) -> watch::Receiver<()> {

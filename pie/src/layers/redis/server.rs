@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::address::Address;
+use super::anchor::Anchor;
 use super::check::{self, Acquaintance, Checked, Met};
 use super::layout::on_shard;
 use super::wire::{Deadline, Wire, failed, late, refused, useless};
@@ -109,6 +110,7 @@ pub(super) struct Server {
     /// Whether it is a shard of a cluster.
     clustered: bool,
     trouble: Mutex<Trouble>,
+    anchor: Anchor,
 }
 
 /// What there is to say about a server.
@@ -148,6 +150,7 @@ impl Server {
             }),
             newcomer: OnceLock::new(),
             clustered,
+            anchor: Anchor::new(),
         })
     }
 
@@ -483,6 +486,7 @@ impl Wire for Arc<Server> {
     #[allow(clippy::manual_async_fn, reason = "the future has to be `Send`, which only this form can say")]
     fn run(&self, pipe: Pipeline, by: Deadline) -> impl Future<Output = Result<Vec<Value>>> + Send {
         async move {
+            self.anchor.hold(by, self.limits.budget);
             let mut used = None;
             let work = async {
                 let (mut connection, id) = self.connection().await?;

@@ -49,7 +49,11 @@ impl Values {
 
     fn tag(secret: &[u8; 32], key: &Key, stored: &[u8]) -> blake3::Hash {
         let mut hasher = blake3::Hasher::new_keyed(secret);
-        hasher.update(key.as_str().as_bytes()).update(&[0]).update(stored);
+        let (prefix, logical) = key.parts();
+        for part in [prefix, logical, key.suffix().as_str()] {
+            hasher.update(part.as_bytes());
+        }
+        hasher.update(&[0]).update(stored);
         hasher.finalize()
     }
 
@@ -125,6 +129,7 @@ impl Values {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cache::Lookup;
     use proptest::prelude::*;
 
     fn values(change: impl FnOnce(RedisConfig) -> RedisConfig) -> Values {
@@ -132,7 +137,7 @@ mod tests {
     }
 
     fn key(text: &str) -> Key {
-        Key::new(&[], 0, "pie:", text, "")
+        Key::new(Lookup { full: &[], hash: 0 }, "pie:", text, 0)
     }
 
     #[test]
