@@ -35,7 +35,7 @@ pub use latency::Latency;
 pub use layer::{
     BoxFuture, CacheLayer, LayerUsage, Lock, Peek, SharedLayer, SharedRead, SharedReply, SharedWrite,
 };
-pub use names::{Names, Tokens};
 pub use manager::{Cache, Get, GetOrLoad, GetRequired, LayerHandle, Set};
+pub use names::{Names, Tokens};
 pub use stamps::StampName;
 pub use stats::{CacheStats, LayerStats, MessageStats, Report};

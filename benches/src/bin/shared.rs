@@ -137,7 +137,9 @@ async fn hits_in_redis(url: &str) -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let Some(url) = std::env::args().nth(1) else { return Err("say where Redis is: `shared redis://host:port`".into()) };
+    let Some(url) = std::env::args().nth(1) else {
+        return Err("say where Redis is: `shared redis://host:port`".into());
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(hits_in_redis(&url))
 }

@@ -510,3 +510,40 @@ impl Chain {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::manual;
+    use crate::clock::ManualClock;
+
+    #[test]
+    fn the_versions_of_several_values_are_those_of_each() {
+        let clock = Clock::from(&ManualClock::new());
+        let chain = Chain::new(Vec::new(), clock, ChainConfig { bits: 16, ..ChainConfig::default() });
+        let limits = Rules::new(Duration::from_secs(60), Duration::ZERO, Duration::ZERO).limits;
+        let item = |key: &str, tags: &[&str]| {
+            let tags: Vec<Box<str>> = tags.iter().map(|tag| (*tag).into()).collect();
+            manual::item(&chain, "pie:", &[StampName::new("pie:", "n")], key, &tags, limits).expect("valid")
+        };
+        let mut items = [item("a:1", &[]), item("a:2", &[]), item("a:3", &["t"]), item("a:4", &[])];
+        // As rows of one model have them; the others have lists of their own.
+        items[1].others = Arc::clone(&items[0].others);
+        items[3].others = Arc::clone(&items[2].others);
+        let items = items.map(Arc::new);
+        for (at, item) in items.iter().enumerate() {
+            // So that no two slots have the same version.
+            (0..=at).for_each(|_| chain.stamps.bump(item.names()));
+        }
+        let together: Vec<Ticket> = chain.local_tickets(&items).into_iter().flatten().collect();
+        assert_eq!(together.len(), items.len());
+        for (item, ticket) in items.iter().zip(&together) {
+            assert_eq!(ticket.snapshot, chain.ticket(item).snapshot);
+            assert!(chain.stamps.holds(ticket.snapshot.as_ref()));
+        }
+        for (item, ticket) in items.iter().zip(&together) {
+            chain.stamps.bump([item.name()]);
+            assert!(!chain.stamps.holds(ticket.snapshot.as_ref()));
+        }
+    }
+}

@@ -140,3 +140,18 @@ impl fmt::Debug for Tokens {
         f.debug_list().entries(&**self).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_beyond_the_end_of_the_list_have_what_there_is() {
+        let parts = Tokens::split([[1; 16], [2; 16]], [1, 5, 1]);
+        let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
+        assert_eq!(lengths, [1, 1, 0]);
+        assert_eq!((parts[0][0], parts[1][0]), ([1; 16], [2; 16]));
+        assert_eq!(parts[1], Tokens::from(vec![[2; 16]]));
+        assert_ne!(parts[0], parts[1]);
+    }
+}

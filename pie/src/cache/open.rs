@@ -69,3 +69,27 @@ impl Drop for Open {
         let _names = self.names.shard(self.id).remove(&self.id);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_one_call_are_found_until_the_last_of_them_is_stored() {
+        let open = Arc::new(OpenNames::default());
+        let names = ["k:user:1", "k:user:2", "k:post:1"].map(|name| StampName::new("pie:", name));
+        let found = || {
+            let mut found = open.filter(|name| name.as_str().contains(":user:"));
+            found.sort();
+            found
+        };
+        let together = Arc::new(open.add(&names));
+        let (one, other) = (Opened::Together(Arc::clone(&together)), Opened::Together(Arc::clone(&together)));
+        drop(together);
+        assert_eq!(found(), names[..2]);
+        drop(one);
+        assert_eq!(found(), names[..2]);
+        drop(other);
+        assert_eq!(found(), []);
+    }
+}

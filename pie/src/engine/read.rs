@@ -128,9 +128,7 @@ impl Step<'_> {
             // Written down only where somebody listens, or where it is part of an error.
             let span = tracing::debug_span!("pie.read", model, query = name.to_string().as_str());
             let reading = async move {
-                read(on, &spec, table)
-                    .await
-                    .map_err(|error| error.with_query(spec.name(table).to_string()))
+                read(on, &spec, table).await.map_err(|error| error.with_query(spec.name(table).to_string()))
             };
             *self = Step::Slow(match span.is_disabled() {
                 true => Box::pin(reading),

@@ -30,7 +30,8 @@ impl Chain {
             // The layer itself may wait longer; that is no trouble of its.
             Some(patience) => Box::pin(task::timeout(Duration::from_millis(patience), asking)).await??,
         };
-        let fits = |i: usize, reply: &SharedReply| reply.failed || reply.tokens.len() == items[i].names().len();
+        let fits =
+            |i: usize, reply: &SharedReply| reply.failed || reply.tokens.len() == items[i].names().len();
         Some(wanted.iter().copied().zip(replies).filter(|(i, reply)| fits(*i, reply)).collect())
     }
 

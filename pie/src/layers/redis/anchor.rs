@@ -24,15 +24,36 @@ impl Anchor {
 
     /// A call was made that has this much time, until `by`: sees to it that there is a timer that ends no later.
     pub(super) fn hold(&self, by: Deadline, budget: Duration) {
-        let after = |instant: Deadline| {
-            u64::try_from(instant.saturating_duration_since(self.since).as_millis()).unwrap_or(u64::MAX)
-        };
-        let (end, until) = (after(by), self.until.load(Ordering::Relaxed));
-        if until > end.saturating_sub(u64::try_from(budget.as_millis()).unwrap_or(u64::MAX)) {
-            return;
-        }
-        if self.until.compare_exchange(until, end, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+        if self.is_due(by, budget) {
             drop(tokio::spawn(tokio::time::sleep_until(by)));
         }
+    }
+
+    /// Whether the last timer has ended, and it is up to the caller to have one that ends at `by`.
+    fn is_due(&self, by: Deadline, budget: Duration) -> bool {
+        let end = milliseconds(by.saturating_duration_since(self.since));
+        let until = self.until.load(Ordering::Relaxed);
+        until <= end.saturating_sub(milliseconds(budget))
+            && self.until.compare_exchange(until, end, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_one_timer_for_each_budget() {
+        let (anchor, budget) = (Anchor::new(), Duration::from_millis(100));
+        let due: Vec<u64> = (0..1_000)
+            .step_by(30)
+            .filter(|at| anchor.is_due(anchor.since + Duration::from_millis(*at) + budget, budget))
+            .collect();
+        // Each begins with the first call after the end of the one before.
+        assert_eq!(due, [0, 120, 240, 360, 480, 600, 720, 840, 960]);
     }
 }

@@ -73,9 +73,8 @@ impl<'r> Questions<'r> {
             // Its copy is the first: only names of families and the namespace have others.
             let own = (!alone).then(|| questions.ask((read.names.own(), 0)));
             // Rows of one model have the same list, of which one server has the same tokens.
-            let same = before.filter(|(list, _)| {
-                layout == Layout::Single && std::ptr::eq(*list, read.names.others())
-            });
+            let same = before
+                .filter(|(list, _)| layout == Layout::Single && std::ptr::eq(*list, read.names.others()));
             let others = same.map_or_else(
                 || {
                     let from = questions.places.len();
@@ -210,8 +209,7 @@ impl<W: Wire> Protocol<W> {
                     None => known = false,
                 }
             }
-            let whole =
-                missing.is_empty() || !own_place.iter().chain(others).any(|at| missing.contains(at));
+            let whole = missing.is_empty() || !own_place.iter().chain(others).any(|at| missing.contains(at));
             if !known {
                 all.truncate(before);
             }
@@ -260,8 +258,7 @@ impl<W: Wire> Protocol<W> {
             self.full.refused();
         }
         let layout = self.wire.layout();
-        let foreign =
-            refusals.iter().filter(|(_, refusal)| is_foreign(refusal)).map(|(name, _)| *name);
+        let foreign = refusals.iter().filter(|(_, refusal)| is_foreign(refusal)).map(|(name, _)| *name);
         let mut pipe = redis::pipe();
         unlink(&mut pipe, foreign.map(|(name, copy)| CowBytes(layout.token(name, copy))));
         if !pipe.is_empty() {
@@ -353,5 +350,60 @@ fn stored_token(value: &Value) -> Option<Token> {
             envelope.stamps.first().map(|(_, token)| *token)
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::names::Names;
+    use crate::cache::{Key, Lookup};
+
+    fn key(id: usize) -> Key {
+        Key::new(Lookup { full: &[], hash: 0 }, "pie:", &format!("user:{id}"), 0)
+    }
+
+    fn name(name: &str) -> StampName {
+        StampName::new("pie:", name)
+    }
+
+    /// What a read asks for, in the order of its names.
+    fn asked<'q>(questions: &'q Questions<'_>, at: usize) -> Vec<(&'q str, u8)> {
+        let Places { own, others } = &questions.of_reads[at];
+        let all = own.iter().chain(&questions.places[others.0..others.1]);
+        all.map(|at| (questions.asked[*at].0.as_str(), questions.asked[*at].1)).collect()
+    }
+
+    #[test]
+    fn what_reads_have_in_common_is_asked_for_once_and_each_gets_all_of_its_names() {
+        let keys: Vec<Key> = (0..4).map(key).collect();
+        let rows = [name("f:user"), name("n")];
+        // The same names in a list of its own, and one more.
+        let more = [name("f:user"), name("t:a"), name("n")];
+        let lists = [&rows[..], &rows, &more, &rows];
+        let reads: Vec<SharedRead<'_>> = keys
+            .iter()
+            .zip(lists)
+            .map(|(key, others)| SharedRead { key, names: Names::new(key.name(), others), ttl: 1 })
+            .collect();
+
+        let questions = Questions::of(&reads, Layout::Single, false);
+        assert_eq!(questions.asked.len(), 4 + 3);
+        for (at, read) in reads.iter().enumerate() {
+            let expected: Vec<_> = read.names.iter().map(|name| (name.as_str(), 0)).collect();
+            assert_eq!(asked(&questions, at), expected);
+        }
+
+        // Each entry of a cluster depends on the copy for its own slot.
+        let questions = Questions::of(&reads, Layout::Cluster, false);
+        for (at, read) in reads.iter().enumerate() {
+            let copy = |name| Layout::Cluster.copy(name, read.key);
+            let expected: Vec<_> = read.names.iter().map(|name| (name.as_str(), copy(name))).collect();
+            assert_eq!(asked(&questions, at), expected);
+        }
+
+        // Who is alone creates its own name, and does not ask for it.
+        let questions = Questions::of(&reads[..1], Layout::Single, true);
+        assert_eq!(asked(&questions, 0), [("pie:~f:user", 0), ("pie:~n", 0)]);
     }
 }

@@ -165,9 +165,10 @@ mod tests {
     #[test]
     fn a_key_is_written_as_it_reads() {
         let key = key_of("pie:", "user:7");
-        for (layout, expected) in
-            [(Layout::Single, "pie:user:7@0000000000000123"), (Layout::Cluster, "pie:{user:7}@0000000000000123")]
-        {
+        for (layout, expected) in [
+            (Layout::Single, "pie:user:7@0000000000000123"),
+            (Layout::Cluster, "pie:{user:7}@0000000000000123"),
+        ] {
             assert_eq!(layout.key(&key).to_string(), expected);
             assert_eq!(layout.key(&key).to_redis_args(), [expected.as_bytes()]);
         }
@@ -210,7 +211,8 @@ mod tests {
         for id in 0..1_000 {
             let key = key_of("pie:", &format!("user:{id}"));
             let copy = Layout::Cluster.copy(&name, &key);
-            let (entry, token) = (slot(Layout::Cluster.key(&key).to_string().as_bytes()), copies[usize::from(copy)]);
+            let (entry, token) =
+                (slot(Layout::Cluster.key(&key).to_string().as_bytes()), copies[usize::from(copy)]);
             assert!(entry.abs_diff(token) <= 256, "{entry} {token}");
         }
         assert_eq!(Layout::Single.copies(&name).collect::<Vec<_>>(), ["pie:~f:user"]);
