@@ -260,7 +260,7 @@ impl Entry {
         self.0.keep_until
     }
 
-    /// The stamp name of the key, as [`StampName::as_str`] gives it.
+    /// The stamp name of the key, as [`StampName::as_str`](super::StampName::as_str) gives it.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.0.name
