@@ -105,7 +105,7 @@ impl Tokens {
     fn part(all: &Arc<[Token]>, from: usize, count: usize) -> Self {
         match (u32::try_from(from), u32::try_from(count)) {
             (Ok(from), Ok(count)) => Self { all: Arc::clone(all), from, count },
-            // More than a list has that fits into memory many times over.
+            // Four thousand million tokens are 64 GiB, and the reply of no server.
             _ => Self::default(),
         }
     }

@@ -22,19 +22,19 @@ impl Anchor {
         Self { since: Deadline::now(), until: AtomicU64::new(0) }
     }
 
-    /// A call was made that has this much time, until `by`: sees to it that there is a timer that ends no later.
-    pub(super) fn hold(&self, by: Deadline, budget: Duration) {
-        if self.is_due(by, budget) {
-            drop(tokio::spawn(tokio::time::sleep_until(by)));
+    /// A lookup begins that has this much time, or a call that has more: sees to it that there is a timer that ends no later.
+    pub(super) fn hold(&self, budget: Duration) {
+        let now = Deadline::now();
+        if self.is_due(now, budget) {
+            drop(tokio::spawn(tokio::time::sleep_until(now + budget)));
         }
     }
 
-    /// Whether the last timer has ended, and it is up to the caller to have one that ends at `by`.
-    fn is_due(&self, by: Deadline, budget: Duration) -> bool {
-        let end = milliseconds(by.saturating_duration_since(self.since));
-        let until = self.until.load(Ordering::Relaxed);
-        until <= end.saturating_sub(milliseconds(budget))
-            && self.until.compare_exchange(until, end, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    /// Whether the last timer has ended, and it is up to the caller to have the next one, for this long.
+    fn is_due(&self, now: Deadline, budget: Duration) -> bool {
+        let now = milliseconds(now.saturating_duration_since(self.since));
+        let (until, next) = (self.until.load(Ordering::Relaxed), now.saturating_add(milliseconds(budget)));
+        until <= now && self.until.compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 }
 
@@ -51,7 +51,7 @@ mod tests {
         let (anchor, budget) = (Anchor::new(), Duration::from_millis(100));
         let due: Vec<u64> = (0..1_000)
             .step_by(30)
-            .filter(|at| anchor.is_due(anchor.since + Duration::from_millis(*at) + budget, budget))
+            .filter(|at| anchor.is_due(anchor.since + Duration::from_millis(*at), budget))
             .collect();
         // Each begins with the first call after the end of the one before.
         assert_eq!(due, [0, 120, 240, 360, 480, 600, 720, 840, 960]);

@@ -190,26 +190,24 @@ impl<W: Wire> Protocol<W> {
         let mut tokens: Vec<Option<Token>> = tails.iter().map(as_token).collect();
         // A missing token is a miss, also if the second trip finds one: between the two the server may have been replaced by
         // one that remembers what this one had forgotten.
-        let missing: SmallVec<[usize; 8]> = (0..tokens.len()).filter(|at| tokens[*at].is_none()).collect();
-        if creates && !missing.is_empty() {
-            self.create_missing(&asked, &missing, &mut tokens, ttl, by).await?;
+        let there: SmallVec<[bool; 16]> = tokens.iter().map(Option::is_some).collect();
+        if creates && tokens.contains(&None) {
+            self.create_missing(&asked, &mut tokens, ttl, by).await?;
         }
         // The tokens of all reads, one after the other, and how many each has, if they are known.
-        let mut all: Vec<Token> = Vec::with_capacity(places.len() + 2 * reads.len());
+        let mut all: Vec<Token> = Vec::with_capacity(reads.iter().map(|read| read.names.len()).sum());
         let mut counts: SmallVec<[usize; 4]> = SmallVec::new();
         let mut states: SmallVec<[(bool, bool); 4]> = SmallVec::new();
         for Places { own: own_place, others } in of_reads {
-            let before = all.len();
+            let (before, mut whole, mut known) = (all.len(), true, owned);
             all.extend(own);
-            let mut known = owned;
-            let others = &places[others.0..others.1];
-            for at in own_place.iter().chain(others) {
+            for at in own_place.iter().chain(&places[others.0..others.1]) {
+                whole &= there[*at];
                 match tokens[*at] {
                     Some(token) => all.push(token),
                     None => known = false,
                 }
             }
-            let whole = missing.is_empty() || !own_place.iter().chain(others).any(|at| missing.contains(at));
             if !known {
                 all.truncate(before);
             }
@@ -271,14 +269,14 @@ impl<W: Wire> Protocol<W> {
     async fn create_missing(
         &self,
         names: &[Copied<'_>],
-        missing: &[usize],
         tokens: &mut [Option<Token>],
         ttl: u64,
         by: Deadline,
     ) -> Result<()> {
+        let missing: Vec<usize> = (0..names.len()).filter(|at| tokens[*at].is_none()).collect();
         let mut pipe = redis::pipe();
         let mut fresh = Vec::with_capacity(missing.len());
-        for i in missing {
+        for i in &missing {
             let token = random_token();
             fresh.push(token);
             let (name, copy) = names[*i];
@@ -286,10 +284,10 @@ impl<W: Wire> Protocol<W> {
         }
         let replies = self.wire.run(pipe, by).await?;
         let mut refusals = Vec::new();
-        for ((i, fresh), reply) in missing.iter().zip(fresh).zip(&replies) {
+        for ((i, fresh), reply) in missing.into_iter().zip(fresh).zip(&replies) {
             match reply {
-                Value::ServerError(_) => refusals.push((names[*i], reply)),
-                _ => tokens[*i] = Some(as_token(reply).unwrap_or(fresh)),
+                Value::ServerError(_) => refusals.push((names[i], reply)),
+                _ => tokens[i] = Some(as_token(reply).unwrap_or(fresh)),
             }
         }
         match refusals.is_empty() {

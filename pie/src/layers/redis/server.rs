@@ -486,7 +486,7 @@ impl Wire for Arc<Server> {
     #[allow(clippy::manual_async_fn, reason = "the future has to be `Send`, which only this form can say")]
     fn run(&self, pipe: Pipeline, by: Deadline) -> impl Future<Output = Result<Vec<Value>>> + Send {
         async move {
-            self.anchor.hold(by, self.limits.budget);
+            self.anchor.hold(self.limits.budget);
             let mut used = None;
             let work = async {
                 let (mut connection, id) = self.connection().await?;
