@@ -1,17 +1,19 @@
 //! The property test of the write path: random models, random reads of every shape, random writes of every kind; after each write
 //! every cached answer is the uncached one.
 //!
-//! Models follow from a number ([`random`]), steps from words of 64 bits ([`steps`]), so that a failure can be made smaller by leaving
+//! Models follow from a number ([`random`]), questions and steps from words of 64 bits ([`question`], [`steps`]), so that a failure can be made smaller by leaving
 //! words out. The suite has to find each of the write path's mistakes in `mistake.rs`, or it would prove nothing.
 //!
 //! - `PIE_PROPERTY_STEPS`: how many writes at least (100,000).
 //! - `PIE_PROPERTY_SEED`: the seed of the run, which is printed; another one each time without it.
 //! - `PIE_PROPERTY_MODELS`, while compiling: with which number the models begin.
 
+mod question;
 mod random;
 #[cfg(any(feature = "postgres", feature = "mysql", feature = "mongodb"))]
 mod server;
 mod steps;
+mod write;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,8 +22,9 @@ use fastrand::Rng;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
+use self::question::Question;
 use self::random::{Random, Randomly};
-use self::steps::{Question, Step, Unseen};
+use self::steps::{Step, Unseen};
 use crate::cache::BoxFuture;
 use crate::cache::stamps::StampName;
 use crate::database::{

@@ -1,5 +1,6 @@
 //! Who takes part, each set up as its own documentation shows it.
 
+use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -14,9 +15,10 @@ use crate::KEYS;
 
 /// How many rows are in Redis.
 pub const SHARED: i64 = 2_000;
-const TTL: Duration = Duration::from_secs(3_600);
+/// How long what is in memory lives.
+pub const TTL: Duration = Duration::from_secs(3_600);
 
-type Failure = Box<dyn std::error::Error>;
+pub type Failure = Box<dyn std::error::Error>;
 
 /// The row.
 #[derive(Debug, Clone, PartialEq, Model, Serialize, Deserialize, CacheableResponse)]
@@ -115,7 +117,8 @@ thread_local! {
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime of this thread");
 }
 
-fn from_each(
+/// Reads without a runtime of many threads.
+pub fn from_each(
     name: &'static str,
     key: &'static str,
     each: impl AsyncFn(i64) -> i64 + Sync + 'static,
@@ -248,6 +251,7 @@ impl Users {
         let moka: moka::sync::Cache<String, Arc<User>> =
             moka::sync::Cache::builder().time_to_live(TTL).build();
         let quick = Arc::new(quick_cache::sync::Cache::<String, Arc<User>>::new(100_000));
+        let quick_of_text = Arc::clone(&quick);
         let quick_by_id = Arc::new(quick_cache::sync::Cache::<i64, Arc<User>>::new(100_000));
         for id in 1..=KEYS {
             let (key, user) = (ready[at(id)].clone(), Arc::new(user(id)));
@@ -273,6 +277,14 @@ impl Users {
         }));
         all.push(from_each("quick_cache", "ready", async move |id| {
             quick.get(&keys[at(id)]).map_or(0, |user| user.id)
+        }));
+        all.push(from_each("quick_cache, text on the stack", "built", async move |id| {
+            let mut text = [0; 32];
+            let mut rest = &mut text[..];
+            let _ = write!(rest, "user:{id}");
+            let length = 32 - rest.len();
+            let key = std::str::from_utf8(&text[..length]).unwrap_or_default();
+            quick_of_text.get(key).map_or(0, |user| user.id)
         }));
         all.push(from_each("quick_cache, key i64", "built", async move |id| {
             quick_by_id.get(&id).map_or(0, |user| user.id)

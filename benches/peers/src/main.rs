@@ -7,6 +7,7 @@
 
 mod contestants;
 mod race;
+mod scale;
 
 use std::time::{Duration, Instant};
 
@@ -106,6 +107,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let lists = users.lists()?;
     let hundred = vec![1; 50_000];
     contest("list_1t", "mini-moka", 50_000, &lists, |one| pass(one, &hundred, 100 * 50_000));
+
+    for (name, keys) in [("l1_1k", 1_000), ("l1_1m", 1_000_000)] {
+        let trace = zipf(usize::try_from(keys)?, 0.99, HITS);
+        let sum = trace.iter().sum();
+        let numbers = scale::numbers(keys)?;
+        contest(name, "mini-moka", HITS as u64, &numbers, |one| pass(one, &trace, sum));
+    }
 
     // Ids that nobody asked for before.
     let misses = users.misses(url.as_deref())?;

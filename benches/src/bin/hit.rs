@@ -1,4 +1,5 @@
-//! Nothing but hits in memory, for `perf` and for counting instructions: `hit row|list|function COUNT [KEYS]`, `hit one|redis|many COUNT URL`.
+//! Nothing but hits in memory, for `perf` and for counting instructions: `hit row|list|function COUNT [KEYS]`, `hit one|redis|many COUNT URL`;
+//! or nothing but misses on SQLite, `hit miss COUNT`, and the plain queries of sqlx, `hit plain COUNT`.
 //!
 //! Two runs with different counts differ by the cost of hits alone.
 
@@ -7,7 +8,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use pie::prelude::*;
-use pie_benches::{User, engine, users, zipf};
+use pie_benches::{User, engine, new_user, users, zipf};
+use sqlx::Row as _;
 
 #[cached(ttl = "1h", key = "score:{id}")]
 async fn score(engine: &Engine, id: i64) -> pie::Result<Arc<u64>> {
@@ -62,12 +64,53 @@ async fn in_redis(url: String, count: usize, what: &str) -> pie::Result<()> {
     Ok(())
 }
 
+/// Rows that no layer has, of SQLite; or the same rows by sqlx alone.
+async fn of_sqlite(count: usize, plain: bool) -> Result<(), Box<dyn std::error::Error>> {
+    const ROWS: i64 = 2_000;
+    let pool = sqlx::sqlite::SqlitePoolOptions::new().max_connections(1).connect("sqlite::memory:").await?;
+    let engine = Engine::builder().database(pool.clone()).build().await?;
+    engine.create_tables::<(User,)>().await?;
+    User::insert_many(&engine, (1..=ROWS).map(new_user)).await?;
+    let start = std::time::Instant::now();
+    for (at, id) in (1..=ROWS).cycle().take(count).enumerate() {
+        if plain {
+            let select = "SELECT id, email, name, status, age, score, active FROM users WHERE id = ?";
+            let row = sqlx::query(select).bind(id).fetch_one(&pool).await?;
+            assert_eq!(row_of(&row)?.id, id);
+            continue;
+        }
+        if at % 2_000 == 0 {
+            engine.cache().clear().await?;
+        }
+        assert_eq!(User::find_by_id(&engine, id).required().await?.source(), pie::Source::Database);
+    }
+    eprintln!("{:.1} ns each", pie_benches::each(start.elapsed(), count as u64));
+    engine.close().await;
+    Ok(())
+}
+
+fn row_of(row: &sqlx::sqlite::SqliteRow) -> sqlx::Result<User> {
+    Ok(User {
+        id: row.try_get(0)?,
+        email: row.try_get(1)?,
+        name: row.try_get(2)?,
+        status: row.try_get(3)?,
+        age: row.try_get(4)?,
+        score: row.try_get(5)?,
+        active: row.try_get(6)?,
+    })
+}
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let (what, count) = (args.next().unwrap_or_default(), args.next().unwrap_or_default().parse::<usize>()?);
     if matches!(&*what, "one" | "redis" | "many") {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         return Ok(runtime.block_on(in_redis(args.next().unwrap_or_default(), count, &what))?);
+    }
+    if matches!(&*what, "miss" | "plain") {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        return runtime.block_on(of_sqlite(count, what == "plain"));
     }
     let keys = args.next().map_or(Ok(10_000), |keys| keys.parse::<usize>())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use futures_util::TryStreamExt;
 use sqlx::pool::PoolConnection;
-use sqlx::{AssertSqlSafe, Column, Either, Pool, Row as _};
+use sqlx::{AssertSqlSafe, Column, Either, Pool, Row as _, SqlSafeStr, SqlStr};
 
 use super::sql::{self, Dialect, Statement};
 use super::{Cascade, RawRows, RawStatement, Row, Savepoint, Session, Transaction, Written};
@@ -80,28 +80,28 @@ pub(super) trait Driver: sqlx::Database {
     /// Runs a statement that gives rows.
     fn fetch<'c>(
         connection: &'c mut Self::Connection,
-        text: String,
+        text: SqlStr,
         arguments: Self::Arguments,
     ) -> BoxFuture<'c, sqlx::Result<Vec<Self::Row>>>;
 
     /// Runs a statement that gives one row or none, and does not wait for what comes after it.
     fn fetch_optional<'c>(
         connection: &'c mut Self::Connection,
-        text: String,
+        text: SqlStr,
         arguments: Self::Arguments,
     ) -> BoxFuture<'c, sqlx::Result<Option<Self::Row>>>;
 
     /// Runs a statement that gives none.
     fn execute<'c>(
         connection: &'c mut Self::Connection,
-        text: String,
+        text: SqlStr,
         arguments: Self::Arguments,
     ) -> BoxFuture<'c, sqlx::Result<Done>>;
 
     /// Runs a statement of which nobody knows what it gives.
     fn both<'c>(
         connection: &'c mut Self::Connection,
-        text: String,
+        text: SqlStr,
         arguments: Self::Arguments,
     ) -> Stream<'c, Self>;
 
@@ -139,40 +139,37 @@ macro_rules! statements {
     ($Driver:ty) => {
         fn fetch<'c>(
             connection: &'c mut Self::Connection,
-            text: String,
+            text: sqlx::SqlStr,
             arguments: Self::Arguments,
         ) -> crate::cache::BoxFuture<'c, sqlx::Result<Vec<Self::Row>>> {
-            Box::pin(sqlx::query_with(sqlx::AssertSqlSafe(text), arguments).fetch_all(connection))
+            Box::pin(sqlx::query_with(text, arguments).fetch_all(connection))
         }
 
         fn fetch_optional<'c>(
             connection: &'c mut Self::Connection,
-            text: String,
+            text: sqlx::SqlStr,
             arguments: Self::Arguments,
         ) -> crate::cache::BoxFuture<'c, sqlx::Result<Option<Self::Row>>> {
-            Box::pin(sqlx::query_with(sqlx::AssertSqlSafe(text), arguments).fetch_optional(connection))
+            Box::pin(sqlx::query_with(text, arguments).fetch_optional(connection))
         }
 
         fn execute<'c>(
             connection: &'c mut Self::Connection,
-            text: String,
+            text: sqlx::SqlStr,
             arguments: Self::Arguments,
         ) -> crate::cache::BoxFuture<'c, sqlx::Result<crate::database::pooled::Done>> {
             Box::pin(async move {
-                sqlx::query_with(sqlx::AssertSqlSafe(text), arguments)
-                    .execute(connection)
-                    .await
-                    .map(|result| done(&result))
+                sqlx::query_with(text, arguments).execute(connection).await.map(|result| done(&result))
             })
         }
 
         fn both<'c>(
             connection: &'c mut Self::Connection,
-            text: String,
+            text: sqlx::SqlStr,
             arguments: Self::Arguments,
         ) -> crate::database::pooled::Stream<'c, Self> {
             use futures_util::TryStreamExt;
-            let query = sqlx::query_with(sqlx::AssertSqlSafe(text), arguments);
+            let query = sqlx::query_with(text, arguments);
             #[expect(
                 deprecated,
                 reason = "the only call that gives both the rows and the number of changed rows"
@@ -267,7 +264,8 @@ async fn raw<D: Driver>(
         })
         .collect::<Result<Vec<_>>>()?;
     let arguments = D::arguments(sea_query::Values(values), Source::Program)?;
-    let mut stream = D::both(connection, statement.text.to_string(), arguments);
+    let text = AssertSqlSafe(statement.text.to_string()).into_sql_str();
+    let mut stream = D::both(connection, text, arguments);
     let mut out = RawRows::default();
     while let Some(item) = stream.try_next().await.map_err(D::failure)? {
         match item {
@@ -452,7 +450,10 @@ pub(super) fn cascades(keys: Vec<ForeignKey>, triggers: Vec<(String, String)>) -
 
 /// Runs a statement without values.
 pub(super) async fn execute_text<D: Driver>(connection: &mut D::Connection, text: &str) -> Result<()> {
-    D::execute(connection, text.to_owned(), D::Arguments::default()).await.map(drop).map_err(D::failure)
+    D::execute(connection, AssertSqlSafe(text).into_sql_str(), D::Arguments::default())
+        .await
+        .map(drop)
+        .map_err(D::failure)
 }
 
 /// Begins a transaction with this statement.

@@ -1,14 +1,16 @@
 //! Statement text, made by sea-query: plans in, SQL and bound values out. Nothing of a value is ever part of the text.
 //!
-//! What the databases say differently is in `dialect`, their tables are in `create`.
+//! What the databases say differently is in `dialect`, their tables are in `create`, the texts that are made once in `finder`.
 
 mod create;
 mod dialect;
+mod finder;
 
 use sea_query::{
     Asterisk, Expr, ExprTrait, Func, Iden, LockType, OnConflict, Order as SeaOrder, Query, SelectStatement,
     Values,
 };
+use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
 use self::dialect::Bytewise;
 pub(crate) use self::dialect::Dialect;
@@ -19,10 +21,17 @@ use crate::plan::filter::{Comparison, Condition};
 use crate::plan::{Ask, Direction, ReadPlan, WritePlan};
 
 /// A statement and its values, in the order of its placeholders.
-pub(crate) type Statement = (String, Values);
+pub(crate) type Statement = (SqlStr, Values);
+
+/// A statement just made.
+type Made = (String, Values);
+
+fn said((text, values): Made) -> Statement {
+    (AssertSqlSafe(text).into_sql_str(), values)
+}
 
 /// Refuses a statement with more values than the database takes.
-fn counted(dialect: Dialect, schema: &'static Schema, statement: Statement) -> Result<Statement> {
+fn counted(dialect: Dialect, schema: &'static Schema, statement: Made) -> Result<Made> {
     let most = dialect.max_values();
     if statement.1.0.len() <= most {
         return Ok(statement);
@@ -212,6 +221,11 @@ impl Dialect {
 
     /// The statement of a read.
     pub(crate) fn read(self, plan: &ReadPlan) -> Result<Statement> {
+        self.found_by(plan, || self.made(plan))
+    }
+
+    /// The same, made anew.
+    fn made(self, plan: &ReadPlan) -> Result<Made> {
         let schema = plan.schema;
         let filter = self.filtered(schema, plan.filter.as_ref())?;
         let mut select = Query::select();
@@ -366,7 +380,7 @@ impl Dialect {
                 (self.with_rows(build!(self, delete), schema, wanted), wanted)
             }
         };
-        Ok((counted(self, plan.schema(), statement)?, rows))
+        Ok((said(counted(self, plan.schema(), statement)?), rows))
     }
 
     /// The row of a key, by the equality of its constraint, and locked; for databases that do not return it.
@@ -381,7 +395,7 @@ impl Dialect {
         for (at, value) in key {
             select.and_where(qualified(schema, at)?.eq(self.value(schema, at, &value)?));
         }
-        Ok(build!(self, select))
+        Ok(said(build!(self, select)))
     }
 
     /// Sets columns of the row of a key, by the equality of its constraint.
@@ -400,11 +414,11 @@ impl Dialect {
         for (at, value) in key {
             update.and_where(qualified(schema, at)?.eq(self.value(schema, at, &value)?));
         }
-        Ok(build!(self, update))
+        Ok(said(build!(self, update)))
     }
 
     /// MariaDB's `RETURNING`, which sea-query does not write.
-    fn with_rows(self, (mut text, values): Statement, schema: &'static Schema, wanted: bool) -> Statement {
+    fn with_rows(self, (mut text, values): Made, schema: &'static Schema, wanted: bool) -> Made {
         if wanted && self.is_mysql() {
             let quoted = schema.columns.iter().map(|def| format!("`{}`", def.name.replace('`', "``")));
             text.push_str(" RETURNING ");
@@ -472,7 +486,7 @@ mod tests {
         plan.offset = Some(3);
         let (text, values) = Dialect::Sqlite.read(&plan).expect("builds");
         assert_eq!(
-            text,
+            text.as_str(),
             r#"SELECT "users"."id", "users"."email", "users"."score" FROM "users" WHERE ("users"."email" COLLATE BINARY) = ? AND ("users"."id" IN (?, ?) AND "users"."email" LIKE ? ESCAPE '\') ORDER BY "users"."id" DESC LIMIT ? OFFSET ?"#
         );
         assert_eq!(values.0.len(), 6);
@@ -499,7 +513,7 @@ mod tests {
         let ((text, _), rows) = Dialect::Sqlite.write(&plan).expect("builds");
         assert!(rows);
         assert_eq!(
-            text,
+            text.as_str(),
             r#"INSERT INTO "users" ("email", "score") VALUES (?, ?) ON CONFLICT ("email") DO UPDATE SET "score" = "excluded"."score" RETURNING "users"."id", "users"."email", "users"."score""#
         );
     }

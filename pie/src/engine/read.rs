@@ -187,7 +187,8 @@ impl<'a, S: Deref<Target = Spec<'a>> + Send + Sync> Loader for LoadOne<S> {
     fn load<'s>(&'s mut self, _wanted: &'s [usize]) -> BoxFuture<'s, Result<Vec<Payload>>> {
         Box::pin(async move {
             let mut session = self.engine.database().session();
-            let load = load(&mut *session, &self.spec, self.table);
+            // In a box: what waits for its turn is moved several times.
+            let load = Box::pin(load(&mut *session, &self.spec, self.table));
             Ok(vec![self.engine.in_turn(self.spec.schema, load).await?])
         })
     }
@@ -212,7 +213,7 @@ impl Loader for LoadMany<'_> {
             let ids: Vec<Args<'_>> = wanted.iter().map(|i| self.ids[*i].clone()).collect();
             let max_values = self.engine.database().max_values();
             let mut session = self.engine.database().session();
-            let load = load_many(&mut *session, self.schema, &ids, max_values, self.table);
+            let load = Box::pin(load_many(&mut *session, self.schema, &ids, max_values, self.table));
             self.engine.in_turn(self.schema, load).await
         })
     }

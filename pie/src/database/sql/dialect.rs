@@ -8,7 +8,7 @@ use crate::model::{ColumnType, Datum, Schema};
 use crate::plan::filter::TextMatch;
 
 /// Which SQL is spoken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(dead_code, reason = "each is used by the driver of its feature")]
 pub(crate) enum Dialect {
     Sqlite,
@@ -155,16 +155,24 @@ impl Dialect {
         }
     }
 
-    /// A value of a column, to be bound.
-    pub(super) fn value(self, schema: &'static Schema, at: usize, datum: &Datum<'_>) -> Result<Expr> {
+    /// The value in the form that the database stores it in a column.
+    ///
+    /// # Errors
+    /// It cannot hold it; the error names the column.
+    pub(super) fn checked(self, schema: &'static Schema, at: usize, datum: &Datum<'_>) -> Result<SeaValue> {
         let ty = schema.columns.get(at).map(|def| def.ty);
-        let value = self.bound(datum, ty).map_err(|what| {
+        self.bound(datum, ty).map_err(|what| {
             let name = schema.columns.get(at).map_or("?", |def| def.name);
             Error::new(ErrorKind::InvalidValue, format!("{} cannot hold {what}", self.name()))
                 .with_model(schema.model)
                 .with_column(name)
-        })?;
-        let value = Expr::val(value);
+        })
+    }
+
+    /// A value of a column, to be bound.
+    pub(super) fn value(self, schema: &'static Schema, at: usize, datum: &Datum<'_>) -> Result<Expr> {
+        let ty = schema.columns.get(at).map(|def| def.ty);
+        let value = Expr::val(self.checked(schema, at, datum)?);
         Ok(if self == Postgres && ty == Some(ColumnType::Json) {
             self.custom("CAST(CAST(? AS text) AS jsonb)", [value])
         } else {
@@ -176,22 +184,23 @@ impl Dialect {
     /// own equality is that already.
     pub(super) fn bytewise(self, schema: &'static Schema, at: usize) -> Result<Option<Bytewise>> {
         let column = qualified(schema, at)?;
-        let ty = schema.columns.get(at).map(|def| def.ty);
-        Ok(match (self, ty) {
+        let Some(value) = self.exact(schema, at) else { return Ok(None) };
+        let template = match self {
             // An index with the usual collation serves such a comparison as before.
-            (Sqlite, Some(ColumnType::Text)) => {
-                Some(Bytewise { column: self.custom("? COLLATE BINARY", [column]), value: text_value })
-            }
-            (Postgres, Some(ColumnType::Text)) => Some(Bytewise {
-                column: self.custom("CAST(? AS text) COLLATE \"C\"", [column]),
-                value: text_value,
-            }),
-            (MariaDb | MySql, Some(ColumnType::Text | ColumnType::Json)) => Some(Bytewise {
-                column: self.custom("CAST(CONVERT(? USING utf8mb4) AS BINARY)", [column]),
-                value: bytes_value,
-            }),
+            Sqlite => "? COLLATE BINARY",
+            Postgres => "CAST(? AS text) COLLATE \"C\"",
+            MariaDb | MySql => "CAST(CONVERT(? USING utf8mb4) AS BINARY)",
+        };
+        Ok(Some(Bytewise { column: self.custom(template, [column]), value }))
+    }
+
+    /// What a text is bound as where a column is compared byte by byte; `None` for columns that are not.
+    pub(super) fn exact(self, schema: &'static Schema, at: usize) -> Option<fn(&str) -> SeaValue> {
+        match (self, schema.columns.get(at)?.ty) {
+            (Sqlite | Postgres, ColumnType::Text) => Some(text_value),
+            (MariaDb | MySql, ColumnType::Text | ColumnType::Json) => Some(bytes_value),
             _ => None,
-        })
+        }
     }
 
     /// Whether an index of a column with a collation of its own serves the plain comparison only: then both are said.
