@@ -26,6 +26,7 @@ fn ready<T>(future: impl Future<Output = T>) -> Option<T> {
 }
 
 /// Reads that Redis answers: one after the other, of 64 tasks, or of many rows.
+#[cfg(feature = "servers")]
 async fn in_redis(url: String, count: usize, what: &str) -> pie::Result<()> {
     let engine = Engine::builder().database("sqlite::memory:").redis(&*url).require_redis().build().await?;
     engine.create_tables::<(User,)>().await?;
@@ -104,6 +105,7 @@ fn row_of(row: &sqlx::sqlite::SqliteRow) -> sqlx::Result<User> {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let (what, count) = (args.next().unwrap_or_default(), args.next().unwrap_or_default().parse::<usize>()?);
+    #[cfg(feature = "servers")]
     if matches!(&*what, "one" | "redis" | "many") {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         return Ok(runtime.block_on(in_redis(args.next().unwrap_or_default(), count, &what))?);
