@@ -9,7 +9,6 @@ use std::task::{Context, Poll, Waker};
 
 use pie::prelude::*;
 use pie_benches::{User, engine, new_user, users, zipf};
-use sqlx::Row as _;
 
 #[cached(ttl = "1h", key = "score:{id}")]
 async fn score(engine: &Engine, id: i64) -> pie::Result<Arc<u64>> {
@@ -65,6 +64,9 @@ async fn in_redis(url: String, count: usize, what: &str) -> pie::Result<()> {
     Ok(())
 }
 
+/// A row as sqlx gives it.
+type Row = (i64, String, String, String, i32, f64, bool);
+
 /// Rows that no layer has, of SQLite; or the same rows by sqlx alone.
 async fn of_sqlite(count: usize, plain: bool) -> Result<(), Box<dyn std::error::Error>> {
     const ROWS: i64 = 2_000;
@@ -76,8 +78,8 @@ async fn of_sqlite(count: usize, plain: bool) -> Result<(), Box<dyn std::error::
     for (at, id) in (1..=ROWS).cycle().take(count).enumerate() {
         if plain {
             let select = "SELECT id, email, name, status, age, score, active FROM users WHERE id = ?";
-            let row = sqlx::query(select).bind(id).fetch_one(&pool).await?;
-            assert_eq!(row_of(&row)?.id, id);
+            let row: Row = sqlx::query_as(select).bind(id).fetch_one(&pool).await?;
+            assert_eq!(row.0, id);
             continue;
         }
         if at % 2_000 == 0 {
@@ -88,18 +90,6 @@ async fn of_sqlite(count: usize, plain: bool) -> Result<(), Box<dyn std::error::
     eprintln!("{:.1} ns each", pie_benches::each(start.elapsed(), count as u64));
     engine.close().await;
     Ok(())
-}
-
-fn row_of(row: &sqlx::sqlite::SqliteRow) -> sqlx::Result<User> {
-    Ok(User {
-        id: row.try_get(0)?,
-        email: row.try_get(1)?,
-        name: row.try_get(2)?,
-        status: row.try_get(3)?,
-        age: row.try_get(4)?,
-        score: row.try_get(5)?,
-        active: row.try_get(6)?,
-    })
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -125,7 +125,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     writeln!(
         page,
         "`benches/peers`, a package with a lock file of its own. *ready*: the contestant is handed its key; *built*: it makes \
-         it of the id at each read, as pie does. pie's hits have their versions, deadline and statistics checked before the run.\n"
+         it of the id at each read, as pie does. pie's hits have their versions, deadline and statistics checked before the run. `l1_1k` and `l1_1m` are \
+         a thousand and a million entries, by integers; the others ten thousand.\n"
     )?;
     let mut last = String::new();
     for (bench, line) in &peers {
