@@ -25,7 +25,7 @@ async fn pie_number(engine: &Engine, id: i64) -> Arc<i64> {
 /// Everybody with this many numbers by their ids, nothing of a key on the heap. The caches of `cached` are the process's: few
 /// come before many.
 pub fn numbers(keys: i64) -> Result<Vec<Contestant>, Failure> {
-    let room = u64::try_from(keys)?.max(1_000) * 2;
+    let room = u64::try_from(keys)? * 2;
     let mini: mini_moka::sync::Cache<i64, Arc<i64>> =
         mini_moka::sync::Cache::builder().max_capacity(room).time_to_live(TTL).build();
     let moka: moka::sync::Cache<i64, Arc<i64>> =

@@ -11,6 +11,8 @@ use pie::{CacheConfig, Cached, RedisConfig};
 use pie_benches::{Pair, User, each, median, new_user};
 
 const ROUNDS: usize = 7;
+/// As long as one of pie's.
+const TOKEN: &str = "0123456789abcdef";
 
 /// redis-rs alone, on a copy of the rows as JSON: the floor, and what of pie's cost is its protocol's.
 #[derive(Clone)]
@@ -29,20 +31,20 @@ impl Raw {
         let mut connection = redis::Client::open(url)?.get_multiplexed_async_connection().await?;
         let prefix = format!("pie-bench-floor-{}:", std::process::id());
         let key = |user: &Cached<User>| {
-            (format!("{prefix}user:{}", user.id), format!("{prefix}k:user:{}", user.id))
+            (format!("{prefix}user:{}", user.id), format!("{prefix}~k:user:{}", user.id))
         };
         let raw = Self {
             rows: users.iter().map(key).collect(),
-            shared: ["t:users", "f:user", "m:user", "n:"].map(|name| format!("{prefix}{name}")).into(),
+            shared: ["~f:user", "~t:users", "~n"].map(|name| format!("{prefix}{name}")).into(),
             connection: connection.clone(),
         };
         let mut pipe = redis::pipe();
         for ((row, token), user) in raw.rows.iter().zip(users) {
             pipe.cmd("SET").arg(row).arg(serde_json::to_vec(&**user)?).arg("EX").arg(600);
-            pipe.cmd("SET").arg(token).arg("0123456789abcdef").arg("EX").arg(600);
+            pipe.cmd("SET").arg(token).arg(TOKEN).arg("EX").arg(600);
         }
         for token in &*raw.shared {
-            pipe.cmd("SET").arg(token).arg("0123456789abcdef").arg("EX").arg(600);
+            pipe.cmd("SET").arg(token).arg(TOKEN).arg("EX").arg(600);
         }
         pipe.exec_async(&mut connection).await?;
         Ok(raw)
@@ -64,7 +66,7 @@ impl Raw {
         let (row, token) = self.row(id);
         let mut pipe = redis::pipe();
         pipe.cmd("MGET").arg(row).arg(&*self.shared);
-        pipe.cmd("SET").arg(token).arg("0123456789abcdef").arg("NX").arg("GET").arg("PX").arg(600_000);
+        pipe.cmd("SET").arg(token).arg(TOKEN).arg("NX").arg("GET").arg("PX").arg(600_000);
         let (values, _): (Vec<Vec<u8>>, Vec<u8>) = pipe.query_async(&mut self.connection).await?;
         Ok(serde_json::from_slice(&values[0])?)
     }
@@ -88,22 +90,14 @@ const TASKS: i64 = 64;
 /// How often each.
 const READS: i64 = 500;
 
-/// The time of so many tasks that read one row after the other.
-async fn of_tasks<F: Future<Output = i64> + Send>(
-    rows: i64,
-    read: impl Fn(i64) -> F + Clone + Send + 'static,
-) -> Outcome<f64> {
+/// The time of so many tasks that each read some of the rows, one after the other.
+async fn of_tasks<F>(rows: i64, task: impl Fn(Vec<i64>) -> F) -> Outcome<f64>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let ids = |task: i64| (0..READS).map(|i| (task * 31 + i) % rows + 1).collect();
     let start = Instant::now();
-    let task = |task: i64| {
-        let read = read.clone();
-        async move {
-            for i in 0..READS {
-                let id = (task * 31 + i) % rows + 1;
-                assert_eq!(read(id).await, id);
-            }
-        }
-    };
-    let tasks: Vec<_> = (0..TASKS).map(|at| tokio::spawn(task(at))).collect();
+    let tasks: Vec<_> = (0..TASKS).map(|at| tokio::spawn(task(ids(at)))).collect();
     for task in tasks {
         task.await?;
     }
@@ -159,22 +153,32 @@ async fn hits_in_redis(url: &str) -> Outcome<()> {
     let mut many = Pair::default();
     let mut protocol = Vec::new();
     for _ in 0..ROUNDS {
-        let of_engine = engine.clone();
-        let pie = of_tasks(count, move |id| {
-            let engine = of_engine.clone();
-            async move { User::find_by_id(&engine, id).required().await.map_or(0, |user| user.id) }
+        let pie = of_tasks(count, |ids| {
+            let engine = engine.clone();
+            async move {
+                for id in ids {
+                    let user = User::find_by_id(&engine, id).required().await;
+                    assert_eq!(user.map(|user| user.id).ok(), Some(id));
+                }
+            }
         });
         let pie = pie.await?;
-        let of_floor = raw.clone();
-        let floor = of_tasks(count, move |id| {
-            let mut raw = of_floor.clone();
-            async move { raw.get(id).await.map_or(0, |user| user.id) }
+        let floor = of_tasks(count, |ids| {
+            let mut raw = raw.clone();
+            async move {
+                for id in ids {
+                    assert_eq!(raw.get(id).await.map(|user| user.id).ok(), Some(id));
+                }
+            }
         });
         let floor = floor.await?;
-        let of_protocol = raw.clone();
-        let asked = of_tasks(count, move |id| {
-            let mut raw = of_protocol.clone();
-            async move { raw.get_with_tokens(id).await.map_or(0, |user| user.id) }
+        let asked = of_tasks(count, |ids| {
+            let mut raw = raw.clone();
+            async move {
+                for id in ids {
+                    assert_eq!(raw.get_with_tokens(id).await.map(|user| user.id).ok(), Some(id));
+                }
+            }
         });
         protocol.push(asked.await? / floor);
         many.round(pie, floor);
