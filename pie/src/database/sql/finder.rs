@@ -16,7 +16,7 @@ use crate::model::{Datum, Schema};
 use crate::plan::filter::{Comparison, Condition};
 use crate::plan::{Ask, Few, ReadPlan};
 
-/// How many texts are kept at most: programs have fewer finders, but may put filters together as they please.
+/// From how many on no more are kept: programs have fewer finders, but may put filters together as they please.
 const MOST: usize = 4_096;
 
 /// What a text follows from: the dialect, the schema by its address, and the columns.
@@ -50,7 +50,10 @@ impl Dialect {
         let schema: &'static Schema = plan.schema;
         let columns = pairs.iter().map(|(column, _)| *column).collect();
         let shape = (self, std::ptr::from_ref(schema).addr(), columns);
-        let known = TEXTS.read().unwrap_or_else(PoisonError::into_inner).get(&shape).cloned();
+        let (known, full) = {
+            let texts = TEXTS.read().unwrap_or_else(PoisonError::into_inner);
+            (texts.get(&shape).cloned(), texts.len() >= MOST)
+        };
         if let Some(text) = known {
             let mut values = Vec::with_capacity(pairs.len() * 2);
             for (column, datum) in pairs {
@@ -60,9 +63,8 @@ impl Dialect {
         }
         let (text, values) = make()?;
         let text: Arc<str> = text.into();
-        let mut texts = TEXTS.write().unwrap_or_else(PoisonError::into_inner);
-        if texts.len() < MOST {
-            texts.insert(shape, Arc::clone(&text));
+        if !full {
+            TEXTS.write().unwrap_or_else(PoisonError::into_inner).insert(shape, Arc::clone(&text));
         }
         Ok((shared(text), values))
     }
@@ -96,7 +98,8 @@ fn shared(text: Arc<str>) -> SqlStr {
 mod tests {
     use super::*;
     use crate::model::{ColumnDef, Index, Json, Policy};
-    use sqlx::types::Uuid;
+    use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
+    use uuid::Uuid;
 
     static SCHEMA: Schema = Schema::new(
         "Thing",
@@ -108,8 +111,12 @@ mod tests {
             ColumnDef::of::<Option<f64>>("score", false),
             ColumnDef::of::<Json<Vec<i64>>>("json", false),
             ColumnDef::of::<Vec<u8>>("bytes", false),
-            ColumnDef::of::<uuid::Uuid>("uuid", false),
-            ColumnDef::of::<chrono::DateTime<chrono::Utc>>("at", false),
+            ColumnDef::of::<Uuid>("uuid", false),
+            ColumnDef::of::<DateTime<Utc>>("at", false),
+            ColumnDef::of::<bool>("flag", false),
+            ColumnDef::of::<NaiveDate>("day", false),
+            ColumnDef::of::<NaiveTime>("time", false),
+            ColumnDef::of::<NaiveDateTime>("local", false),
         ],
         Index::new("id", "thing:", &[0]),
         &[],
@@ -128,16 +135,20 @@ mod tests {
     }
 
     /// Two values for each column, of the kind that a program binds, and one of another kind.
-    fn values(at: usize) -> Vec<Datum<'static>> {
-        let time = |seconds| chrono::DateTime::from_timestamp(seconds, 0).expect("valid");
-        match at {
+    fn values(column: usize) -> Vec<Datum<'static>> {
+        let at = |seconds| DateTime::from_timestamp(seconds, 0).expect("valid");
+        match column {
             0 => vec![Datum::Int(1), Datum::Int(-2), Datum::Text("1".into())],
             1 => vec![Datum::Text("a".into()), Datum::Text("b' OR 1 = 1 --".into()), Datum::Int(3)],
             2 => vec![Datum::Float(0.5), Datum::Int(2), Datum::Text("x".into())],
             3 => vec![Datum::Json("[1]".into()), Datum::Text("[2]".into()), Datum::Int(4)],
             4 => vec![Datum::Bytes(vec![1].into()), Datum::Bytes(vec![].into()), Datum::Text("b".into())],
             5 => vec![Datum::Uuid(Uuid::from_u128(1)), Datum::Uuid(Uuid::from_u128(2)), Datum::Int(5)],
-            _ => vec![Datum::Timestamp(time(1)), Datum::Timestamp(time(2)), Datum::Text("t".into())],
+            6 => vec![Datum::Timestamp(at(1)), Datum::Timestamp(at(2)), Datum::Text("t".into())],
+            7 => vec![Datum::Bool(true), Datum::Bool(false), Datum::Int(1)],
+            8 => vec![Datum::Date(at(1).date_naive()), Datum::Date(at(99_999).date_naive()), Datum::Int(8)],
+            9 => vec![Datum::Time(at(1).time()), Datum::Time(at(2).time()), Datum::Int(9)],
+            _ => vec![Datum::DateTime(at(1).naive_utc()), Datum::DateTime(at(2).naive_utc()), Datum::Null],
         }
     }
 
