@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use level::Level;
 pub(crate) use lock::{Locked, Locking};
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use super::commits::Commits;
 use super::entry::{Entry, Inner, Payload, ValueCodec};
@@ -413,10 +413,10 @@ impl Chain {
     }
 
     /// The same for several loads.
-    pub(crate) fn local_tickets(&self, items: &[Arc<Item>]) -> Vec<Option<Ticket>> {
-        let [first, rest @ ..] = items else { return Vec::new() };
+    pub(crate) fn local_tickets(&self, items: &[Arc<Item>]) -> Single<Option<Ticket>> {
+        let [first, rest @ ..] = items else { return Single::new() };
         if rest.is_empty() {
-            return vec![Some(self.ticket(first))];
+            return smallvec![Some(self.ticket(first))];
         }
         let open = Arc::new(self.open.add(items.iter().map(|item| item.name())));
         let mut slots = self.stamps.slots(first.names());
@@ -450,7 +450,7 @@ impl Chain {
     }
 
     /// Takes the versions, local and shared, of several values: for those that the caller has already.
-    pub(crate) async fn tickets(&self, items: &[Arc<Item>]) -> Vec<Option<Ticket>> {
+    pub(crate) async fn tickets(&self, items: &[Arc<Item>]) -> Single<Option<Ticket>> {
         let mut tickets = self.local_tickets(items);
         let all: Vec<usize> = (0..items.len()).collect();
         self.look_up(items, &all, &mut tickets, Which::Tokens).await;

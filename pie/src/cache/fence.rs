@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
+use smallvec::smallvec;
 
 use super::chain::{Item, Ticket};
 use super::layer::BoxFuture;
@@ -54,7 +55,7 @@ impl Fence {
         }
         let rules = self.cache.rules(ttl, None)?;
         if let Some(ttl) = rules.draw(payload.empty) {
-            self.cache.chain.store_everywhere(vec![(self.item, payload, ttl, self.ticket)]).await;
+            self.cache.chain.store_everywhere(smallvec![(self.item, payload, ttl, self.ticket)]).await;
         }
         Ok(true)
     }

@@ -63,6 +63,8 @@ pub(crate) struct Lead {
     flights: Arc<Flights>,
     hash: u64,
     flight: Arc<Flight>,
+    /// Whether its outcome is known.
+    ended: bool,
 }
 
 impl Flights {
@@ -102,7 +104,7 @@ impl Flights {
         if there.is_none_or(|there| *there.key == *key.bytes()) {
             running.insert(key.hash(), Arc::clone(&flight));
         }
-        Entered::Lead(Lead { flights: Arc::clone(self), hash: key.hash(), flight })
+        Entered::Lead(Lead { flights: Arc::clone(self), hash: key.hash(), flight, ended: false })
     }
 }
 
@@ -139,7 +141,10 @@ impl Lead {
         Arc::clone(&self.flight)
     }
 
-    fn end(&self, state: State) {
+    fn end(&mut self, state: impl FnOnce() -> State) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
         {
             let mut running = self.flights.shard(self.hash);
             // A load under newer versions may have taken the place.
@@ -147,24 +152,22 @@ impl Lead {
                 running.remove(&self.hash);
             }
         }
-        {
-            let mut current = self.flight.state();
-            if !matches!(*current, State::Running) {
-                return;
-            }
-            *current = state;
+        if Arc::strong_count(&self.flight) == 1 {
+            // Nobody waits, and nobody can come any more: who joined did so before the lock was taken.
+            return;
         }
+        *self.flight.state() = state();
         self.flight.changed.notify_waiters();
     }
 
-    /// Gives the outcome to all that wait. The value has to be stored before.
-    pub(crate) fn finish(self, outcome: Result<Got>) {
-        self.end(State::Done(outcome));
+    /// Gives the outcome to all that wait, if there are any. The value has to be stored before.
+    pub(crate) fn finish(mut self, outcome: impl FnOnce() -> Result<Got>) {
+        self.end(|| State::Done(outcome()));
     }
 }
 
 impl Drop for Lead {
     fn drop(&mut self) {
-        self.end(State::Left);
+        self.end(|| State::Left);
     }
 }

@@ -145,10 +145,11 @@ impl Key {
 
     /// Everything after the logical key.
     pub(crate) fn suffix(&self) -> Suffix {
-        let mut suffix = *b"@0000000000000000";
-        for (at, place) in suffix[1..].iter_mut().enumerate() {
-            let digit = (self.fingerprint >> (60 - 4 * at)) & 15;
-            *place = b"0123456789abcdef"[usize::try_from(digit).unwrap_or(0)];
+        let mut suffix = [b'@'; Suffix::LEN];
+        for (byte, places) in self.fingerprint.to_be_bytes().into_iter().zip(suffix[1..].chunks_exact_mut(2))
+        {
+            let digit = |four: u8| b"0123456789abcdef"[usize::from(four & 15)];
+            places.copy_from_slice(&[digit(byte >> 4), digit(byte)]);
         }
         Suffix(suffix)
     }
@@ -162,9 +163,16 @@ impl Key {
 
 /// What a key ends with: `@` and the fingerprint.
 #[derive(Clone, Copy)]
-pub(crate) struct Suffix([u8; 17]);
+pub(crate) struct Suffix([u8; Self::LEN]);
 
 impl Suffix {
+    /// How many bytes it has.
+    pub(crate) const LEN: usize = 17;
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         // Digits are text.
         std::str::from_utf8(&self.0).unwrap_or_default()

@@ -91,15 +91,21 @@ impl Tokens {
     /// Parts of one list, one after the other, each of so many tokens; what is beyond the end of the list is left out.
     #[must_use]
     pub fn split(all: impl Into<Arc<[Token]>>, counts: impl IntoIterator<Item = usize>) -> Vec<Self> {
-        let all = all.into();
+        Self::parts(all.into(), counts).collect()
+    }
+
+    /// As [`split`](Self::split), one after the other.
+    pub(crate) fn parts(
+        all: Arc<[Token]>,
+        counts: impl IntoIterator<Item = usize>,
+    ) -> impl Iterator<Item = Self> {
         let mut from = 0;
-        let part = |count: usize| {
+        counts.into_iter().map(move |count| {
             let count = count.min(all.len() - from);
             let part = Self::part(&all, from, count);
             from += count;
             part
-        };
-        counts.into_iter().map(part).collect()
+        })
     }
 
     fn part(all: &Arc<[Token]>, from: usize, count: usize) -> Self {

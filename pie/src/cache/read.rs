@@ -20,7 +20,7 @@ use crate::task;
 /// What a read asks when no layer has the value.
 pub(crate) trait Loader: Send {
     /// Loads some of the values, by their places among the items of the read; one for each place, in their order.
-    fn load<'s>(&'s mut self, wanted: &'s [usize]) -> BoxFuture<'s, Result<Vec<Payload>>>;
+    fn load<'s>(&'s mut self, wanted: &'s [usize]) -> BoxFuture<'s, Result<Single<Payload>>>;
 
     /// A loader of some of the values that borrows nothing, for a task of its own: place 0 is the first of `wanted`. `None`
     /// where the loader cannot live without its caller.
@@ -47,7 +47,7 @@ struct Read<'r, 'l> {
     loader: &'r mut (dyn Loader + 'l),
     states: &'r mut [State],
     /// The versions that each item is stored under; taken out when it is.
-    tickets: Vec<Option<Ticket>>,
+    tickets: Single<Option<Ticket>>,
     /// Whether this process alone may not answer.
     past_memory: bool,
 }
@@ -221,15 +221,17 @@ impl Read<'_, '_> {
         let found = self.chain.look_up(self.items, &places(&led), &mut self.tickets, which).await;
         let mut left = Led::new();
         for ((i, lead), found) in led.into_iter().zip(found) {
-            if let Some(ticket) = &self.tickets[i] {
-                lead.under(&ticket.tokens);
-            }
             match self.judge(found, i).or_else(|| self.instead_of_l2(i)) {
                 Some(got) => {
-                    lead.finish(Ok(got.clone()));
+                    lead.finish(|| Ok(got.clone()));
                     self.states[i].got = Some(got);
                 }
-                None => left.push((i, lead)),
+                None => {
+                    if let Some(ticket) = &self.tickets[i] {
+                        lead.under(&ticket.tokens);
+                    }
+                    left.push((i, lead));
+                }
             }
         }
         self.insist(&places(&left))?;
@@ -299,8 +301,8 @@ impl Chain {
         items: &[Arc<Item>],
         rules: &Rules,
         loader: &mut (dyn Loader + '_),
-    ) -> Result<Vec<Got>> {
-        let mut states: Vec<State> = items.iter().map(|_| State::default()).collect();
+    ) -> Result<Single<Got>> {
+        let mut states: Single<State> = items.iter().map(|_| State::default()).collect();
         let past_memory = rules.refresh || rules.skip_memory || !self.trusts_memory();
         let states_of_read = &mut states[..];
         let read = Read {
@@ -309,7 +311,7 @@ impl Chain {
             rules,
             loader,
             states: states_of_read,
-            tickets: Vec::new(),
+            tickets: Single::new(),
             past_memory,
         };
         let outcome = match rules.timeout {
@@ -319,7 +321,7 @@ impl Chain {
                 Box::pin(task::timeout(limit, read.run())).await.unwrap_or_else(|| Err(timed_out()))
             }
         };
-        let mut all = Vec::with_capacity(items.len());
+        let mut all = Single::with_capacity(items.len());
         for (state, item) in states.into_iter().zip(items) {
             let got = state.got.or_else(|| {
                 let found = state.fallback.filter(|found| self.excusable(found, item))?;
@@ -336,7 +338,7 @@ impl Chain {
             }
             all.push(got);
         }
-        match (all.into_iter().collect::<Option<Vec<Got>>>(), outcome) {
+        match (all.into_iter().collect::<Option<Single<Got>>>(), outcome) {
             (Some(all), _) => Ok(all),
             (None, Err(error)) => Err(error),
             (None, Ok(())) => unreachable!("a read that ends without an error has an answer for each item"),
@@ -364,7 +366,7 @@ impl Chain {
                 match found {
                     // Another process did it already.
                     Some(found) if !found.stale && !Self::is_aging(&found, &rules) => {
-                        lead.finish(Ok(Got::Found(found)));
+                        lead.finish(|| Ok(Got::Found(found)));
                     }
                     _ => {
                         let led = smallvec::smallvec![(0, lead)];
@@ -389,9 +391,9 @@ impl Chain {
         rules: &Rules,
         loader: &mut (dyn Loader + '_),
         locking: Option<Locking>,
-    ) -> Result<Vec<(usize, Payload)>> {
+    ) -> Result<Single<(usize, Payload)>> {
         let wanted = places(&led);
-        let Some((first, _)) = led.first() else { return Ok(Vec::new()) };
+        let Some((first, _)) = led.first() else { return Ok(Single::new()) };
         let group = self.group(&items[*first]);
         group.loads.add(1);
         let start = Instant::now();
@@ -405,18 +407,18 @@ impl Chain {
                 group.failed_loads.add(1);
                 let error =
                     Error::new(ErrorKind::Decode, "a load gave another number of values than asked for");
-                led.into_iter().for_each(|(_, lead)| lead.finish(Err(error.clone())));
+                led.into_iter().for_each(|(_, lead)| lead.finish(|| Err(error.clone())));
                 return Err(error);
             }
             Err(error) => {
                 group.failed_loads.add(1);
                 tracing::debug!(of = group.name(), %error, "a load failed");
-                led.into_iter().for_each(|(_, lead)| lead.finish(Err(error.clone())));
+                led.into_iter().for_each(|(_, lead)| lead.finish(|| Err(error.clone())));
                 return Err(error);
             }
         };
-        let mut loaded = Vec::with_capacity(payloads.len());
-        let mut values = Vec::with_capacity(payloads.len());
+        let mut loaded = Single::with_capacity(payloads.len());
+        let mut values = Single::with_capacity(payloads.len());
         for ((i, _), payload) in led.iter().zip(payloads) {
             if let (Some(ttl), Some(ticket)) = (rules.draw(payload.empty), tickets[*i].take()) {
                 values.push((Arc::clone(&items[*i]), payload.clone(), ttl, ticket));
@@ -428,7 +430,7 @@ impl Chain {
         let writing = self.store_here(values).await;
         pause!();
         for ((_, lead), (_, payload)) in led.into_iter().zip(&loaded) {
-            lead.finish(Ok(Got::Loaded(payload.clone())));
+            lead.finish(|| Ok(Got::Loaded(payload.clone())));
         }
         if let Some(writing) = writing {
             let running = self.tasks.start();

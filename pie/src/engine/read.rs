@@ -4,11 +4,12 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use smallvec::smallvec;
 use tracing::Instrument;
 
 use super::Engine;
 use crate::cache::BoxFuture;
-use crate::cache::chain::{Found, Got, Item, Seen};
+use crate::cache::chain::{Found, Got, Item, Seen, Single};
 use crate::cache::entry::Payload;
 use crate::cache::groups::Group;
 use crate::cache::key::{Key, Lookup};
@@ -126,7 +127,7 @@ impl Step<'_> {
         {
             let (name, model) = (spec.name(table), spec.schema.model);
             // Written down only where somebody listens, or where it is part of an error.
-            let span = tracing::debug_span!("pie.read", model, query = name.to_string().as_str());
+            let span = tracing::debug_span!("pie.read", model, query = %name);
             let reading = async move {
                 read(on, &spec, table).await.map_err(|error| error.with_query(spec.name(table).to_string()))
             };
@@ -184,12 +185,12 @@ struct LoadOne<S> {
 }
 
 impl<'a, S: Deref<Target = Spec<'a>> + Send + Sync> Loader for LoadOne<S> {
-    fn load<'s>(&'s mut self, _wanted: &'s [usize]) -> BoxFuture<'s, Result<Vec<Payload>>> {
+    fn load<'s>(&'s mut self, _wanted: &'s [usize]) -> BoxFuture<'s, Result<Single<Payload>>> {
         Box::pin(async move {
             let mut session = self.engine.database().session();
             // In a box: what waits for its turn is moved several times.
             let load = Box::pin(load(&mut *session, &self.spec, self.table));
-            Ok(vec![self.engine.in_turn(self.spec.schema, load).await?])
+            Ok(smallvec![self.engine.in_turn(self.spec.schema, load).await?])
         })
     }
 
@@ -208,13 +209,13 @@ struct LoadMany<'a> {
 }
 
 impl Loader for LoadMany<'_> {
-    fn load<'s>(&'s mut self, wanted: &'s [usize]) -> BoxFuture<'s, Result<Vec<Payload>>> {
+    fn load<'s>(&'s mut self, wanted: &'s [usize]) -> BoxFuture<'s, Result<Single<Payload>>> {
         Box::pin(async move {
             let ids: Vec<Args<'_>> = wanted.iter().map(|i| self.ids[*i].clone()).collect();
             let max_values = self.engine.database().max_values();
             let mut session = self.engine.database().session();
             let load = Box::pin(load_many(&mut *session, self.schema, &ids, max_values, self.table));
-            self.engine.in_turn(self.schema, load).await
+            self.engine.in_turn(self.schema, load).await.map(Single::from_vec)
         })
     }
 

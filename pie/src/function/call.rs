@@ -3,10 +3,12 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use smallvec::smallvec;
+
 use super::key::{CacheKey, Short, Template, logical_key};
 use super::shape::Shape;
 use crate::cache::BoxFuture;
-use crate::cache::chain::{Got, Item, Seen};
+use crate::cache::chain::{Got, Item, Seen, Single};
 use crate::cache::entry::{Payload, ValueCodec};
 use crate::cache::groups::{GroupId, GroupKind};
 use crate::cache::key::{HEAD, Key, KeyKind, Lookup, head};
@@ -413,7 +415,7 @@ where
     X: Send,
     E: Send,
 {
-    fn load<'s>(&'s mut self, _wanted: &'s [usize]) -> BoxFuture<'s, Result<Vec<Payload>>> {
+    fn load<'s>(&'s mut self, _wanted: &'s [usize]) -> BoxFuture<'s, Result<Single<Payload>>> {
         Box::pin(async move {
             let Some(body) = self.body.take() else {
                 return Err(Error::new(ErrorKind::Interrupted, "a function's body was asked for twice"));
@@ -421,7 +423,7 @@ where
             let max_loads = self.function.policy.max_loads;
             let returned = self.engine.in_turn_of(self.function.name, max_loads, body).await;
             match (self.shape.open)(returned) {
-                Ok(value) => Ok(vec![(self.shape.store)(value)]),
+                Ok(value) => Ok(smallvec![(self.shape.store)(value)]),
                 Err(error) => {
                     let told = Error::new(ErrorKind::Load, "a cached function returned an error");
                     let told = told.with_query(self.function.name).carrying((self.shape.share)(&error));

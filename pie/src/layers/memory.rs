@@ -140,7 +140,7 @@ impl Memory {
         self.shard(hash).lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put(&self, hash: u64, entry: Entry) {
+    pub(crate) fn put(&self, hash: u64, entry: Entry) {
         let _alone = self.alone(hash);
         // Counted as a question, so that a value which is asked for again and again is admitted some day.
         let replaces = self.cache.get(&hash).is_some();

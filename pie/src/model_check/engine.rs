@@ -5,8 +5,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use smallvec::smallvec;
+
 use super::double::{Double, PREFIX, Shared, lock};
-use crate::cache::chain::{Chain, ChainConfig, Got, Item};
+use crate::cache::chain::{Chain, ChainConfig, Got, Item, Single};
 use crate::cache::entry::{Payload, ValueCodec};
 use crate::cache::key::{Key, Lookup};
 use crate::cache::read::Loader;
@@ -227,7 +229,7 @@ struct Load {
 }
 
 impl Loader for Load {
-    fn load<'s>(&'s mut self, _wanted: &'s [usize]) -> BoxFuture<'s, Result<Vec<Payload>>> {
+    fn load<'s>(&'s mut self, _wanted: &'s [usize]) -> BoxFuture<'s, Result<Single<Payload>>> {
         Box::pin(async move {
             pause().await;
             let (version, steps) = {
@@ -241,7 +243,7 @@ impl Loader for Load {
             if self.fails {
                 return Err(Error::new(ErrorKind::Database, "the database says no"));
             }
-            Ok(vec![payload(version)])
+            Ok(smallvec![payload(version)])
         })
     }
 
@@ -388,7 +390,7 @@ impl Engine {
         let version = lock(&self.world).db;
         pause().await;
         if let Some(ticket) = tickets.pop().flatten() {
-            self.chain.store_everywhere(vec![(item, payload(version), 1_000, ticket)]).await;
+            self.chain.store_everywhere(smallvec![(item, payload(version), 1_000, ticket)]).await;
         }
     }
 

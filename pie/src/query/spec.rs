@@ -203,6 +203,12 @@ impl<'a> Spec<'a> {
             From::Row(index) | From::List(index) => Some(index),
             From::Any => None,
         };
+        if let (Some(Index { columns: [column], .. }), Few::One(datum), None) =
+            (index, &self.args, &self.rest)
+        {
+            // Nothing to put together.
+            return Some(Condition::Compare(*column, Comparison::Eq, datum.clone().into_owned()).normal());
+        }
         let pinned = index.into_iter().flat_map(|index| {
             index.columns.iter().zip(&self.args).map(|(column, datum)| {
                 Condition::Compare(*column, Comparison::Eq, datum.clone().into_owned())

@@ -3,16 +3,19 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{Chain, Item, Level, MAX_BATCH, Ticket, Which};
+use super::{Chain, Item, Level, MAX_BATCH, Single, Ticket, Which};
 use crate::cache::entry::{Entry, Payload, Times};
 use crate::cache::layer::{SharedLayer, SharedWrite};
 use crate::cache::stamps::StampName;
 use crate::codec::{Envelope, Token};
 use crate::task;
 
+/// A value to store: for so many milliseconds, under the versions of its ticket.
+pub(crate) type Storing = (Arc<Item>, Payload, u64, Ticket);
+
 impl Chain {
     /// Stores values, each for its milliseconds, and waits until shared layers have them or failed to take them.
-    pub(crate) async fn store_everywhere(self: &Arc<Self>, values: Vec<(Arc<Item>, Payload, u64, Ticket)>) {
+    pub(crate) async fn store_everywhere(self: &Arc<Self>, values: Single<Storing>) {
         if let Some(writing) = self.store_here(values).await {
             task::spawn(writing).await;
         }
@@ -21,11 +24,12 @@ impl Chain {
     /// Stores values in the layers of this process; gives the work that is left.
     pub(crate) async fn store_here(
         self: &Arc<Self>,
-        values: Vec<(Arc<Item>, Payload, u64, Ticket)>,
+        values: Single<Storing>,
     ) -> Option<impl Future<Output = ()> + Send + use<>> {
         self.expire_if_due();
         let now = self.clock.steady();
-        let mut stored: Vec<(Arc<Item>, Entry, Ticket)> = Vec::with_capacity(values.len());
+        // What goes to shared layers.
+        let mut stored: Vec<(Arc<Item>, Entry, Ticket)> = Vec::new();
         for (item, payload, ttl, ticket) in values {
             let size = (item.codec.weigh)(&*payload.value);
             if size > self.config.max_entry {
@@ -85,7 +89,12 @@ impl Chain {
     }
 
     pub(super) async fn set(&self, level: &Level, item: &Item, entry: &Entry) {
-        if self.limited(level, "set", |layer| layer.set(&item.key, entry)).await.is_some() {
+        let set = match &level.memory {
+            // It does not wait.
+            Some(memory) => level.at_once("set", |_| memory.put(item.key.lookup().hash(), entry.clone())),
+            None => self.limited(level, "set", |layer| layer.set(&item.key, entry)).await,
+        };
+        if set.is_some() {
             level.counters.sets.add(1);
         }
     }

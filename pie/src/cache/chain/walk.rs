@@ -38,7 +38,7 @@ impl Chain {
     /// One call of a shared layer.
     pub(super) async fn call(level: &Level, items: &[&Arc<Item>]) -> Option<Vec<SharedReply>> {
         let shared = level.layer.shared()?;
-        let reads: Vec<SharedRead<'_>> = items
+        let reads: Single<SharedRead<'_>> = items
             .iter()
             .map(|item| SharedRead { key: &item.key, names: item.names(), ttl: item.limits.life() })
             .collect();

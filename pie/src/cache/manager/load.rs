@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use smallvec::smallvec;
 
 use super::{Cache, typed, unlimited};
-use crate::cache::chain::Got;
+use crate::cache::chain::{Got, Single};
 use crate::cache::entry::Payload;
 use crate::cache::gate::Gate;
 use crate::cache::groups::MANUAL;
@@ -106,12 +107,12 @@ where
     F: FnMut() -> Fut + Send,
     Fut: Future<Output = Result<T>> + Send,
 {
-    fn load<'s>(&'s mut self, _wanted: &'s [usize]) -> BoxFuture<'s, Result<Vec<Payload>>> {
+    fn load<'s>(&'s mut self, _wanted: &'s [usize]) -> BoxFuture<'s, Result<Single<Payload>>> {
         let (gate, tags) = (self.gate.clone(), Arc::clone(&self.tags));
         let load = &mut *self.load;
         Box::pin(async move {
             let value = gate.run(load()).await;
-            value.and_then(|value| manual::encode(&value)).map(|json| vec![manual::payload(json, tags)])
+            value.and_then(|value| manual::encode(&value)).map(|json| smallvec![manual::payload(json, tags)])
         })
     }
 

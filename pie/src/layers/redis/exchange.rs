@@ -1,11 +1,13 @@
 //! Reading and storing values: bytes and tokens in one round trip, tokens created where they are missing.
 
 use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use foldhash::fast::RandomState;
-use redis::{Pipeline, Value};
+use redis::{Cmd, Pipeline, Value};
 use smallvec::SmallVec;
 
 use super::layout::Layout;
@@ -39,16 +41,26 @@ fn as_token(value: &Value) -> Option<Token> {
     }
 }
 
+/// A command of so many arguments, which have so many bytes together: neither grows while they are added.
+fn command(name: &str, args: usize, bytes: usize) -> Cmd {
+    let mut command = Cmd::with_capacity(1 + args, name.len() + bytes);
+    command.arg(name);
+    command
+}
+
 /// Creates a token unless there is one, and returns the one there was.
 fn create(pipe: &mut Pipeline, name: &str, token: &Token, ttl: u64) {
-    pipe.cmd("SET").arg(name).arg(&token[..]).arg("NX").arg("GET").arg("PX").arg(token_ttl(ttl));
+    // The words and a time take 7 and at most 16 bytes.
+    let mut set = command("SET", 6, name.len() + token.len() + 7 + 16);
+    set.arg(name).arg(&token[..]).arg("NX").arg("GET").arg("PX").arg(token_ttl(ttl));
+    pipe.add_command(set);
 }
 
 /// The tokens that some reads need: those that several have in common are asked for once.
 struct Questions<'r> {
-    asked: Vec<Copied<'r>>,
+    asked: SmallVec<[Copied<'r>; 4]>,
     /// Places among the asked ones: lists of what reads depend on besides their own names.
-    places: SmallVec<[usize; 8]>,
+    places: SmallVec<[usize; 4]>,
     of_reads: SmallVec<[Places; 1]>,
 }
 
@@ -64,7 +76,7 @@ impl<'r> Questions<'r> {
     fn of(reads: &'r [SharedRead<'r>], layout: Layout, alone: bool) -> Self {
         let mut known: HashMap<Copied<'_>, usize, RandomState> = HashMap::default();
         let mut questions = Self {
-            asked: Vec::with_capacity(reads.len() + 4),
+            asked: SmallVec::with_capacity(if alone { 0 } else { reads.len() + 4 }),
             places: SmallVec::new(),
             of_reads: SmallVec::with_capacity(reads.len()),
         };
@@ -80,7 +92,11 @@ impl<'r> Questions<'r> {
                     let from = questions.places.len();
                     for name in read.names.others() {
                         let copied = (name, layout.copy(name, read.key));
-                        let place = *known.entry(copied).or_insert_with(|| questions.ask(copied));
+                        let place = match reads {
+                            // Nobody to have a name in common with.
+                            [_] => questions.ask(copied),
+                            _ => *known.entry(copied).or_insert_with(|| questions.ask(copied)),
+                        };
                         questions.places.push(place);
                     }
                     (from, questions.places.len())
@@ -120,118 +136,134 @@ impl<W: Wire> Protocol<W> {
         outcome
     }
 
-    async fn read_by(&self, reads: &[SharedRead<'_>], by: Deadline) -> Result<Vec<SharedReply>> {
-        self.send_pending(by).await?;
-        pause!();
+    #[allow(
+        clippy::manual_async_fn,
+        reason = "an `async fn` has each of its arguments twice, and the future would be too large"
+    )]
+    fn read_by(
+        &self,
+        reads: &[SharedRead<'_>],
+        by: Deadline,
+    ) -> impl Future<Output = Result<Vec<SharedReply>>> + Send {
+        async move {
+            self.send_pending(by).await?;
+            pause!();
 
-        // The own name of a key that is read alone comes with its creation: a miss then costs this one trip. Of many keys most
-        // are hits, and their own names are asked for like the others.
-        let creates = !self.full.is_on();
-        let alone = reads.len() == 1 && creates;
-        let layout = self.wire.layout();
-        let Questions { asked, places, of_reads } = Questions::of(reads, layout, alone);
-        let ttl = reads.iter().map(|read| read.ttl).max().unwrap_or(0);
+            // The own name of a key that is read alone comes with its creation: a miss then costs this one trip. Of many keys most
+            // are hits, and their own names are asked for like the others.
+            let creates = !self.full.is_on();
+            let alone = reads.len() == 1 && creates;
+            let layout = self.wire.layout();
+            let Questions { asked, places, of_reads } = Questions::of(reads, layout, alone);
+            let ttl = reads.iter().map(|read| read.ttl).max().unwrap_or(0);
 
-        let wary = self.wary.is_on();
-        let mut pipe = redis::Pipeline::with_capacity(2);
-        if wary {
-            for read in reads {
-                pipe.cmd("GETRANGE").arg(layout.key(read.key)).arg(0).arg(self.max_value);
-            }
-        }
-        if !wary || !asked.is_empty() {
-            let mget = pipe.cmd("MGET");
-            for read in reads.iter().filter(|_| !wary) {
-                mget.arg(layout.key(read.key));
-            }
-            for (name, copy) in &asked {
-                mget.arg(&*layout.token(name, *copy));
-            }
-        }
-        let mut own = None;
-        if alone {
-            let name = reads[0].names.own();
-            let fresh = random_token();
-            create(&mut pipe, &layout.token(name, 0), &fresh, ttl);
-            own = Some(fresh);
-        }
-        let mut replies = self.wire.run(pipe, by).await?.into_iter();
-        let mut values: Vec<Value> =
-            if wary { replies.by_ref().take(reads.len()).collect() } else { Vec::new() };
-        if !wary || !asked.is_empty() {
-            match replies.next() {
-                Some(Value::Array(more)) if values.is_empty() => values = more,
-                Some(Value::Array(more)) => values.extend(more),
-                _ => return Err(self.garbled()),
-            }
-        }
-        if values.len() != reads.len() + asked.len() {
-            return Err(self.garbled());
-        }
-        // Whether the own name of a key that is read alone has a token.
-        let mut owned = true;
-        if let Some(own) = &mut own {
-            let reply = replies.next().unwrap_or(Value::Nil);
-            match (as_token(&reply), &reply) {
-                (Some(existing), _) => *own = existing,
-                (None, Value::ServerError(_)) => {
-                    owned = false;
-                    self.not_created(&[((reads[0].names.own(), 0), &reply)], by).await;
+            let wary = self.wary.is_on();
+            let mut pipe = redis::Pipeline::with_capacity(2);
+            if wary {
+                for read in reads {
+                    pipe.cmd("GETRANGE").arg(layout.key(read.key)).arg(0).arg(self.max_value);
                 }
-                (None, _) if mistake!(MissingTokenOk) => {
-                    if let Some(stored) = stored_token(&values[0]) {
-                        *own = stored;
+            }
+            if !wary || !asked.is_empty() {
+                let keys = if wary { &[] } else { reads };
+                let bytes = keys.iter().map(|read| layout.key_len(read.key)).sum::<usize>()
+                    + asked.iter().map(|(name, _)| layout.token_len(name)).sum::<usize>();
+                let mut mget = command("MGET", keys.len() + asked.len(), bytes);
+                for read in keys {
+                    mget.arg(layout.key(read.key));
+                }
+                for (name, copy) in &asked {
+                    mget.arg(&*layout.token(name, *copy));
+                }
+                pipe.add_command(mget);
+            }
+            let mut own = None;
+            if alone {
+                let name = reads[0].names.own();
+                let fresh = random_token();
+                create(&mut pipe, &layout.token(name, 0), &fresh, ttl);
+                own = Some(fresh);
+            }
+            let mut replies = self.wire.run(pipe, by).await?.into_iter();
+            let mut values: Vec<Value> =
+                if wary { replies.by_ref().take(reads.len()).collect() } else { Vec::new() };
+            if !wary || !asked.is_empty() {
+                match replies.next() {
+                    Some(Value::Array(more)) if values.is_empty() => values = more,
+                    Some(Value::Array(more)) => values.extend(more),
+                    _ => return Err(self.garbled()),
+                }
+            }
+            if values.len() != reads.len() + asked.len() {
+                return Err(self.garbled());
+            }
+            // Whether the own name of a key that is read alone has a token.
+            let mut owned = true;
+            if let Some(own) = &mut own {
+                let reply = replies.next().unwrap_or(Value::Nil);
+                match (as_token(&reply), &reply) {
+                    (Some(existing), _) => *own = existing,
+                    (None, Value::ServerError(_)) => {
+                        owned = false;
+                        Box::pin(self.not_created(&[((reads[0].names.own(), 0), &reply)], by)).await;
+                    }
+                    (None, _) if mistake!(MissingTokenOk) => {
+                        if let Some(stored) = stored_token(&values[0]) {
+                            *own = stored;
+                        }
+                    }
+                    (None, _) => self.full.taken(),
+                }
+            }
+            let mut tokens: SmallVec<[Option<Token>; 4]> =
+                values[reads.len()..].iter().map(as_token).collect();
+            // A missing token is a miss, also if the second trip finds one: between the two the server may have been replaced by
+            // one that remembers what this one had forgotten.
+            let there: SmallVec<[bool; 16]> = tokens.iter().map(Option::is_some).collect();
+            if creates && tokens.contains(&None) {
+                Box::pin(self.create_missing(&asked, &mut tokens, ttl, by)).await?;
+            }
+            // The tokens of all reads, one after the other, and how many each has, if they are known.
+            let mut all: SmallVec<[Token; 8]> =
+                SmallVec::with_capacity(reads.iter().map(|read| read.names.len()).sum());
+            let mut counts: SmallVec<[usize; 4]> = SmallVec::new();
+            let mut states: SmallVec<[(bool, bool); 4]> = SmallVec::new();
+            for Places { own: own_place, others } in of_reads {
+                let (before, mut whole, mut known) = (all.len(), true, owned);
+                all.extend(own);
+                for at in own_place.iter().chain(&places[others.0..others.1]) {
+                    whole &= there[*at];
+                    match tokens[*at] {
+                        Some(token) => all.push(token),
+                        None => known = false,
                     }
                 }
-                (None, _) => self.full.taken(),
-            }
-        }
-        let tails = values.split_off(reads.len());
-        let mut tokens: Vec<Option<Token>> = tails.iter().map(as_token).collect();
-        // A missing token is a miss, also if the second trip finds one: between the two the server may have been replaced by
-        // one that remembers what this one had forgotten.
-        let there: SmallVec<[bool; 16]> = tokens.iter().map(Option::is_some).collect();
-        if creates && tokens.contains(&None) {
-            self.create_missing(&asked, &mut tokens, ttl, by).await?;
-        }
-        // The tokens of all reads, one after the other, and how many each has, if they are known.
-        let mut all: Vec<Token> = Vec::with_capacity(reads.iter().map(|read| read.names.len()).sum());
-        let mut counts: SmallVec<[usize; 4]> = SmallVec::new();
-        let mut states: SmallVec<[(bool, bool); 4]> = SmallVec::new();
-        for Places { own: own_place, others } in of_reads {
-            let (before, mut whole, mut known) = (all.len(), true, owned);
-            all.extend(own);
-            for at in own_place.iter().chain(&places[others.0..others.1]) {
-                whole &= there[*at];
-                match tokens[*at] {
-                    Some(token) => all.push(token),
-                    None => known = false,
+                if !known {
+                    all.truncate(before);
                 }
+                counts.push(all.len() - before);
+                states.push((whole, known));
             }
-            if !known {
-                all.truncate(before);
-            }
-            counts.push(all.len() - before);
-            states.push((whole, known));
-        }
-        let parts = Tokens::split(all, counts);
-        let replies = parts.into_iter().zip(states).zip(values).map(|((tokens, (whole, known)), value)| {
-            if !known {
-                // Nothing may be stored, or served, without all of them.
-                return match self.full.is_known() {
-                    true => SharedReply::new(None, tokens),
-                    false => SharedReply::failed(),
+            let parts = Tokens::parts(Arc::from(&all[..]), counts);
+            // The tokens among the values are behind those of the last read.
+            let replies = parts.zip(states).zip(values).map(|((tokens, (whole, known)), value)| {
+                if !known {
+                    // Nothing may be stored, or served, without all of them.
+                    return match self.full.is_known() {
+                        true => SharedReply::new(None, tokens),
+                        false => SharedReply::failed(),
+                    };
+                }
+                let bytes = match value {
+                    // What GETRANGE says of a key that is not there.
+                    Value::BulkString(bytes) if wary && bytes.is_empty() => None,
+                    Value::BulkString(bytes) if whole => Some(self.bounded(bytes)),
+                    _ => None,
                 };
-            }
-            let bytes = match value {
-                // What GETRANGE says of a key that is not there.
-                Value::BulkString(bytes) if wary && bytes.is_empty() => None,
-                Value::BulkString(bytes) if whole => Some(self.bounded(bytes)),
-                _ => None,
-            };
-            SharedReply::new(bytes, tokens)
-        });
-        Ok(replies.collect())
+                SharedReply::new(bytes, tokens)
+            });
+            Ok(replies.collect())
+        }
     }
 
     /// The error of an answer that is none; the server is checked before it is asked again.

@@ -71,6 +71,12 @@ impl Layout {
         StoredKey { prefix, logical, suffix: key.suffix(), tagged: self == Self::Cluster }
     }
 
+    /// How many bytes that has.
+    pub(super) fn key_len(self, key: &Key) -> usize {
+        let (prefix, logical) = key.parts();
+        prefix.len() + logical.len() + Suffix::LEN + if self == Self::Single { 0 } else { 2 }
+    }
+
     /// Which copy of a name an entry depends on.
     pub(super) fn copy(self, name: &StampName, key: &Key) -> u8 {
         if self == Self::Single || !is_mirrored(name.parts().1) {
@@ -94,6 +100,12 @@ impl Layout {
             Some(logical) => Cow::Owned([scope, "~k:{", logical, "}"].concat()),
             None => Cow::Borrowed(name.as_str()),
         }
+    }
+
+    /// How many bytes the name of a token has at most.
+    pub(super) fn token_len(self, name: &StampName) -> usize {
+        // Braces, and a number of 16 bits in digits between them.
+        name.as_str().len() + if self == Self::Single { 0 } else { 2 + 8 }
     }
 
     /// All copies of a token.
@@ -121,15 +133,17 @@ pub(super) struct StoredKey<'k> {
 }
 
 impl StoredKey<'_> {
-    fn pieces(&self) -> [&str; 5] {
+    fn pieces(&self) -> [&[u8]; 5] {
         let (open, close) = if self.tagged { ("{", "}") } else { ("", "") };
-        [self.prefix, open, self.logical, close, self.suffix.as_str()]
+        let [prefix, open, logical, close] = [self.prefix, open, self.logical, close].map(str::as_bytes);
+        [prefix, open, logical, close, self.suffix.as_bytes()]
     }
 }
 
 impl fmt::Display for StoredKey<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.pieces().into_iter().try_for_each(|piece| f.write_str(piece))
+        // Each of them is text.
+        self.pieces().into_iter().try_for_each(|piece| f.write_str(&String::from_utf8_lossy(piece)))
     }
 }
 
@@ -138,7 +152,7 @@ impl ToRedisArgs for StoredKey<'_> {
         let mut argument = out.writer_for_next_arg();
         for piece in self.pieces() {
             // Into memory, which does not fail.
-            let _ = argument.write_all(piece.as_bytes());
+            let _ = argument.write_all(piece);
         }
     }
 }
@@ -173,6 +187,19 @@ mod tests {
             assert_eq!(layout.key(&key).to_redis_args(), [expected.as_bytes()]);
         }
         assert_eq!(key.as_str(), "pie:user:7@0000000000000123");
+    }
+
+    #[test]
+    fn the_room_that_is_made_for_names_is_enough() {
+        let key = key_of("pie:", "user:7");
+        for layout in [Layout::Single, Layout::Cluster] {
+            assert_eq!(layout.key_len(&key), layout.key(&key).to_string().len());
+            for name in ["n", "f:user", "k:user:7", "t:adults"].map(|name| StampName::new("pie:", name)) {
+                for written in layout.copies(&name) {
+                    assert!(written.len() <= layout.token_len(&name), "{written}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -189,15 +189,22 @@ impl<W: Wire> Protocol<W> {
         // Before looking at what is pending: what they need to be marked is among it, or was sent.
         let due = self.wire.unmarked();
         let pending = self.pending.all();
-        if !pending.is_empty() {
-            let names: Vec<StampName> = pending.iter().map(|(name, _)| name.clone()).collect();
-            self.send(&names, by).await?;
-            self.pending.forget(&pending);
+        if pending.is_empty() && due.is_empty() {
+            return Ok(());
         }
-        if !due.is_empty() {
-            self.wire.mark(due, by).await;
-        }
-        Ok(())
+        // In a box: every read comes by here, and nearly never is there anything to send.
+        Box::pin(async move {
+            if !pending.is_empty() {
+                let names: Vec<StampName> = pending.iter().map(|(name, _)| name.clone()).collect();
+                self.send(&names, by).await?;
+                self.pending.forget(&pending);
+            }
+            if !due.is_empty() {
+                self.wire.mark(due, by).await;
+            }
+            Ok(())
+        })
+        .await
     }
 
     fn publish(&self, pipe: &mut Pipeline, content: Content) {

@@ -76,7 +76,8 @@ impl Wire for Servers {
     fn run(&self, pipe: Pipeline, by: Deadline) -> impl Future<Output = Result<Vec<Value>>> + Send {
         match self {
             Self::One(server) => Either::Left(server.run(pipe, by)),
-            Self::Cluster(cluster) => Either::Right(cluster.run(pipe, by)),
+            // In a box, so that the other is not as large.
+            Self::Cluster(cluster) => Either::Right(Box::pin(cluster.run(pipe, by))),
         }
     }
 
