@@ -175,7 +175,7 @@ impl Suffix {
 
     pub(crate) fn as_str(&self) -> &str {
         // Digits are text.
-        std::str::from_utf8(&self.0).unwrap_or_default()
+        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
     }
 }
 
