@@ -95,7 +95,8 @@ fn shared(text: Arc<str>) -> SqlStr {
 }
 
 // A dialect says what its driver can hold.
-#[cfg(all(test, feature = "sqlite", feature = "postgres", feature = "mysql"))]
+#[cfg(test)]
+#[cfg(all(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 mod tests {
     use super::*;
     use crate::model::{ColumnDef, Index, Json, Policy};
