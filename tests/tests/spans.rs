@@ -68,7 +68,7 @@ fn reads_loads_and_writes_have_spans_without_values() {
     let spans = spans.0.lock().expect("no panic").clone();
     for wanted in [
         r#"pie.load of="User" values=1"#,
-        r#"pie.read model="User" query=find_by_id"#,
+        r#"pie.read model="User" query="find_by_id""#,
         r#"pie.write model="User" query="insert""#,
         r#"pie.write model="User" query="update_by_id""#,
     ] {

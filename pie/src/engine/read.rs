@@ -126,8 +126,10 @@ impl Step<'_> {
             && let Step::Start { on, spec } = std::mem::replace(self, Step::Done)
         {
             let (name, model) = (spec.name(table), spec.schema.model);
-            // Written down only where somebody listens, or where it is part of an error.
-            let span = tracing::debug_span!("pie.read", model, query = %name);
+            // On the stack: with `log` switched on in `tracing`, as sqlx does, the fields are looked at although nobody listens.
+            let text = name.text();
+            let query = std::str::from_utf8(&text).unwrap_or_default();
+            let span = tracing::debug_span!("pie.read", model, query);
             let reading = async move {
                 read(on, &spec, table).await.map_err(|error| error.with_query(spec.name(table).to_string()))
             };

@@ -37,6 +37,15 @@ pub(crate) enum From {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct QueryName(&'static str, &'static str);
 
+impl QueryName {
+    /// The same, on the stack.
+    pub(crate) fn text(self) -> Text {
+        let mut text = Text::from(self.0.as_bytes());
+        text.extend_from_slice(self.1.as_bytes());
+        text
+    }
+}
+
 impl fmt::Display for QueryName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0)?;

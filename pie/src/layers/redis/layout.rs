@@ -104,7 +104,7 @@ impl Layout {
 
     /// How many bytes the name of a token has at most.
     pub(super) fn token_len(self, name: &StampName) -> usize {
-        // Braces, and a number of 16 bits in digits between them.
+        // Braces, and a number of 32 bits in hexadecimal digits between them (`tag_for`).
         name.as_str().len() + if self == Self::Single { 0 } else { 2 + 8 }
     }
 
