@@ -3,12 +3,13 @@
 //! `cargo run --release -p pie-benches --bin shared -- redis://host:port`. A binary of its own: the one that counts allocations has
 //! each of them pay for that.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use pie::prelude::*;
 use pie::{CacheConfig, Cached, RedisConfig};
 use pie_benches::{Pair, User, each, median, new_user};
+use tokio::sync::oneshot;
 
 const ROUNDS: usize = 7;
 /// As long as one of pie's.
@@ -71,6 +72,37 @@ impl Raw {
         Ok(serde_json::from_slice(&values[0])?)
     }
 
+    /// The same for who reads at the same time as others: one question for all that are ready to ask.
+    async fn get_together(&self, gathering: &Arc<Gathering>, id: i64) -> Outcome<User> {
+        let (sender, answer) = oneshot::channel();
+        let first = {
+            let mut waiting = gathering.lock().map_err(|_| "a reader panicked")?;
+            waiting.push((id, sender));
+            waiting.len() == 1
+        };
+        if first {
+            let (mut raw, gathering) = (self.clone(), Arc::clone(gathering));
+            tokio::spawn(async move {
+                tokio::task::yield_now().await;
+                let waiting = gathering.lock().map(|mut waiting| std::mem::take(&mut *waiting));
+                let waiting = waiting.unwrap_or_default();
+                let mut command = redis::cmd("MGET");
+                for (id, _) in &waiting {
+                    command.arg(&raw.row(*id).0);
+                }
+                for (id, _) in &waiting {
+                    command.arg(&raw.row(*id).1);
+                }
+                command.arg(&*raw.shared);
+                let values: Result<Vec<Vec<u8>>, _> = command.query_async(&mut raw.connection).await;
+                for ((_, sender), bytes) in waiting.into_iter().zip(values.unwrap_or_default()) {
+                    let _ = sender.send(bytes);
+                }
+            });
+        }
+        Ok(serde_json::from_slice(&answer.await?)?)
+    }
+
     /// The floor of many rows at once, with their tokens or without.
     async fn many(&mut self, count: usize, with_tokens: bool) -> Outcome<Vec<User>> {
         let mut command = redis::cmd("MGET");
@@ -84,6 +116,9 @@ impl Raw {
         Ok(values[..count].iter().map(|bytes| serde_json::from_slice(bytes)).collect::<Result<_, _>>()?)
     }
 }
+
+/// Who waits for a question that is asked for all of them.
+type Gathering = Mutex<Vec<(i64, oneshot::Sender<Vec<u8>>)>>;
 
 /// How many tasks read at the same time.
 const TASKS: i64 = 64;
@@ -172,11 +207,12 @@ async fn hits_in_redis(url: &str) -> Outcome<()> {
             }
         });
         let floor = floor.await?;
+        let gathering = Arc::<Gathering>::default();
         let asked = of_tasks(count, |ids| {
-            let mut raw = raw.clone();
+            let (raw, gathering) = (raw.clone(), Arc::clone(&gathering));
             async move {
                 for id in ids {
-                    assert_eq!(raw.get_with_tokens(id).await.map(|user| user.id).ok(), Some(id));
+                    assert_eq!(raw.get_together(&gathering, id).await.map(|user| user.id).ok(), Some(id));
                 }
             }
         });

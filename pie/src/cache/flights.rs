@@ -20,15 +20,26 @@ const SHARDS: usize = 64;
 /// By the hash of the key, which is well spread and seeded for the engine.
 type Running = HashMap<u64, Arc<Flight>, AsIs>;
 
-/// The loads that are running.
+/// The loads that are running. Each part of them is counted by itself: one count for all would be a line of memory that the threads
+/// take from each other with every read.
 #[derive(Debug)]
 pub(crate) struct Flights {
-    shards: Box<[Mutex<Running>]>,
+    shards: Box<[Arc<Shard>]>,
 }
 
 impl Default for Flights {
     fn default() -> Self {
-        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
+        Self { shards: (0..SHARDS).map(|_| Arc::default()).collect() }
+    }
+}
+
+/// Some of the loads, by the hash of the key.
+#[derive(Debug, Default)]
+struct Shard(Mutex<Running>);
+
+impl Shard {
+    fn running(&self) -> MutexGuard<'_, Running> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -60,7 +71,7 @@ pub(crate) enum Entered {
 /// The right and the duty to load. Dropped without [`finish`](Self::finish), it goes to one that waits.
 #[derive(Debug)]
 pub(crate) struct Lead {
-    flights: Arc<Flights>,
+    shard: Arc<Shard>,
     hash: u64,
     flight: Arc<Flight>,
     /// Whether its outcome is known.
@@ -68,16 +79,16 @@ pub(crate) struct Lead {
 }
 
 impl Flights {
-    fn shard(&self, hash: u64) -> MutexGuard<'_, Running> {
+    fn shard(&self, hash: u64) -> &Arc<Shard> {
         // The low bits choose stamps and the memory layer's places; these are others.
-        let at = usize::try_from(hash >> 48).unwrap_or(0) % SHARDS;
-        self.shards[at].lock().unwrap_or_else(PoisonError::into_inner)
+        &self.shards[usize::try_from(hash >> 48).unwrap_or(0) % SHARDS]
     }
 
     /// Joins the load that runs under the same versions, or begins one. With `by_tokens` the shared tokens have to be the
     /// same as well: for readers that may not be answered by what this process alone believes.
-    pub(crate) fn enter(self: &Arc<Self>, key: Lookup<'_>, ticket: &Ticket, by_tokens: bool) -> Entered {
-        let mut running = self.shard(key.hash());
+    pub(crate) fn enter(&self, key: Lookup<'_>, ticket: &Ticket, by_tokens: bool) -> Entered {
+        let shard = self.shard(key.hash());
+        let mut running = shard.running();
         let there = running.get(&key.hash());
         if let Some(flight) = there
             && *flight.key == *key.bytes()
@@ -104,7 +115,7 @@ impl Flights {
         if there.is_none_or(|there| *there.key == *key.bytes()) {
             running.insert(key.hash(), Arc::clone(&flight));
         }
-        Entered::Lead(Lead { flights: Arc::clone(self), hash: key.hash(), flight, ended: false })
+        Entered::Lead(Lead { shard: Arc::clone(shard), hash: key.hash(), flight, ended: false })
     }
 }
 
@@ -146,7 +157,7 @@ impl Lead {
             return;
         }
         {
-            let mut running = self.flights.shard(self.hash);
+            let mut running = self.shard.running();
             // A load under newer versions may have taken the place.
             if running.get(&self.hash).is_some_and(|flight| Arc::ptr_eq(flight, &self.flight)) {
                 running.remove(&self.hash);

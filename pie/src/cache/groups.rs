@@ -120,7 +120,7 @@ pub(crate) struct Group {
     /// Look-ups that the first layer answered at once.
     pub(crate) hits_at_once: Striped,
     /// The other look-ups that a layer answered.
-    pub(crate) later_hits: Counter,
+    pub(crate) later_hits: Striped,
     pub(crate) misses: Counter,
     pub(crate) loads: Counter,
     pub(crate) failed_loads: Counter,
@@ -138,7 +138,7 @@ impl Group {
             plain: OnceLock::new(),
             row_names: OnceLock::new(),
             hits_at_once: Striped::default(),
-            later_hits: Counter::default(),
+            later_hits: Striped::default(),
             misses: Counter::default(),
             loads: Counter::default(),
             failed_loads: Counter::default(),
@@ -310,9 +310,9 @@ mod tests {
         static A: GroupId = GroupId::model("A");
         static B: GroupId = GroupId::model("B");
         let (one, two) = (Groups::default(), Groups::default());
-        one.of(&A).later_hits.add(2);
+        (0..2).for_each(|_| _ = one.of(&A).later_hits.add_one());
         one.of(&B).hits_at_once.add_one();
-        two.of(&A).later_hits.add(5);
+        (0..5).for_each(|_| _ = two.of(&A).later_hits.add_one());
         assert_eq!((one.of(&A).hits(), one.of(&B).hits(), two.of(&A).hits()), (2, 1, 5));
         assert_eq!((one.all().count(), two.all().count()), (2, 1));
     }
@@ -322,7 +322,7 @@ mod tests {
         static LATE: GroupId =
             GroupId { name: "Late", kind: GroupKind::Model, slot: AtomicUsize::new(MOST - 1) };
         let groups = Groups::default();
-        groups.of(&LATE).later_hits.add(1);
+        groups.of(&LATE).later_hits.add_one();
         let stats = groups.of(&LATE).stats();
         assert_eq!((stats.name, stats.kind, stats.hits), ("others", GroupKind::Other, 1));
     }

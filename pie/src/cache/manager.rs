@@ -181,7 +181,11 @@ impl Cache {
         let group = self.chain.groups.of(&MANUAL);
         for found in &found {
             let hit = found.as_ref().is_some_and(|found| !found.stale);
-            if hit { group.later_hits.add(1) } else { group.misses.add(1) }
+            if hit {
+                group.later_hits.add_one();
+            } else {
+                group.misses.add(1);
+            }
         }
         found
     }

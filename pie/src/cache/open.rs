@@ -4,31 +4,36 @@
 //! stands here from before its snapshot is taken until after its value is stored. Those of one call stand here together, until the
 //! last of them is stored: a name that stands here for too long costs a bump of its version.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use foldhash::fast::RandomState;
+use slab::Slab;
 use smallvec::SmallVec;
 
 use super::stamps::StampName;
 
-const SHARDS: usize = 16;
+const SHARDS: usize = 32;
 
-type Names = HashMap<u64, SmallVec<[StampName; 1]>, RandomState>;
-
-/// All names being read.
+/// All names being read. Each part of them is counted by itself, so that threads that read at the same time seldom meet.
 #[derive(Debug, Default)]
 pub(crate) struct OpenNames {
-    next: AtomicU64,
-    shards: [Mutex<Names>; SHARDS],
+    shards: [Arc<Shard>; SHARDS],
+}
+
+/// Some of the names: those of a call are together.
+#[derive(Debug, Default)]
+struct Shard(Mutex<Slab<SmallVec<[StampName; 1]>>>);
+
+impl Shard {
+    fn names(&self) -> MutexGuard<'_, Slab<SmallVec<[StampName; 1]>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Keeps names among those being read until dropped.
 #[derive(Debug)]
 pub(crate) struct Open {
-    names: Arc<OpenNames>,
-    id: u64,
+    shard: Arc<Shard>,
+    place: usize,
 }
 
 /// One name's place among those being read, or that of several.
@@ -39,34 +44,30 @@ pub(crate) enum Opened {
 }
 
 impl OpenNames {
-    fn shard(&self, id: u64) -> MutexGuard<'_, Names> {
-        let at = usize::try_from(id).unwrap_or(0) % SHARDS;
-        self.shards[at].lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Adds names.
-    pub(crate) fn add<'n>(self: &Arc<Self>, names: impl IntoIterator<Item = &'n StampName>) -> Open {
-        let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let names = names.into_iter().cloned().collect();
-        self.shard(id).insert(id, names);
-        Open { names: Arc::clone(self), id }
+    pub(crate) fn add<'n>(&self, names: impl IntoIterator<Item = &'n StampName>) -> Open {
+        let names: SmallVec<[StampName; 1]> = names.into_iter().cloned().collect();
+        let hash = names.first().map_or(0, StampName::wire_hash);
+        // The high bits: others choose the places of versions.
+        let shard = &self.shards[usize::try_from(hash >> 48).unwrap_or(0) % SHARDS];
+        let place = shard.names().insert(names);
+        Open { shard: Arc::clone(shard), place }
     }
 
     /// The names for which `wanted` is true.
     pub(crate) fn filter(&self, wanted: impl Fn(&StampName) -> bool) -> Vec<StampName> {
-        let shards = self.shards.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner));
-        shards
-            .flat_map(|names| {
-                names.values().flatten().filter(|name| wanted(name)).cloned().collect::<Vec<_>>()
-            })
-            .collect()
+        let of_shard = |shard: &Arc<Shard>| -> Vec<StampName> {
+            let names = shard.names();
+            names.iter().flat_map(|(_, names)| names).filter(|name| wanted(name)).cloned().collect()
+        };
+        self.shards.iter().flat_map(of_shard).collect()
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
         // What is removed is dropped after the lock is.
-        let _names = self.names.shard(self.id).remove(&self.id);
+        let _names = self.shard.names().try_remove(self.place);
     }
 }
 
@@ -76,7 +77,7 @@ mod tests {
 
     #[test]
     fn names_of_one_call_are_found_until_the_last_of_them_is_stored() {
-        let open = Arc::new(OpenNames::default());
+        let open = OpenNames::default();
         let names = ["k:user:1", "k:user:2", "k:post:1"].map(|name| StampName::new("pie:", name));
         let found = || {
             let mut found = open.filter(|name| name.as_str().contains(":user:"));

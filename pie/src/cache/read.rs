@@ -1,6 +1,6 @@
 //! Reading through the chain: single flight, values past their time, timeouts, the lock across processes.
 //!
-//! There is one way for all reads, [`Chain::get`]: layers, then the database, for one value or for many.
+//! There is one way for all reads, [`Chain::get`], and [`Chain::get_one`] for one value: layers, then the database.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -217,25 +217,41 @@ impl Read<'_, '_> {
     ///
     /// # Errors
     /// A layer failed, and the rules insist on it: then the flights are handed over to those who wait, unfinished.
-    async fn ask(&mut self, led: Led, which: Which) -> Result<Led> {
-        let found = self.chain.look_up(self.items, &places(&led), &mut self.tickets, which).await;
+    async fn ask(&mut self, mut led: Led, which: Which) -> Result<Led> {
         let mut left = Led::new();
-        for ((i, lead), found) in led.into_iter().zip(found) {
-            match self.judge(found, i).or_else(|| self.instead_of_l2(i)) {
-                Some(got) => {
-                    lead.finish(|| Ok(got.clone()));
-                    self.states[i].got = Some(got);
+        match &led[..] {
+            [(i, _)] => {
+                let (item, ticket) = (&self.items[*i], &mut self.tickets[*i]);
+                let found = self.chain.look_up_one(item, ticket, which).await;
+                if let Some((i, lead)) = led.pop() {
+                    left.extend(self.settle(i, lead, found));
                 }
-                None => {
-                    if let Some(ticket) = &self.tickets[i] {
-                        lead.under(&ticket.tokens);
-                    }
-                    left.push((i, lead));
-                }
+            }
+            _ => {
+                let found = self.chain.look_up(self.items, &places(&led), &mut self.tickets, which).await;
+                let led = led.into_iter().zip(found);
+                left.extend(led.filter_map(|((i, lead), found)| self.settle(i, lead, found)));
             }
         }
         self.insist(&places(&left))?;
         Ok(left)
+    }
+
+    /// Ends a flight with what the layers have; gives it back where that is no answer.
+    fn settle(&mut self, i: usize, lead: Lead, found: Option<Found>) -> Option<(usize, Lead)> {
+        match self.judge(found, i).or_else(|| self.instead_of_l2(i)) {
+            Some(got) => {
+                lead.finish(|| Ok(got.clone()));
+                self.states[i].got = Some(got);
+                None
+            }
+            None => {
+                if let Some(ticket) = &self.tickets[i] {
+                    lead.under(&ticket.tokens);
+                }
+                Some((i, lead))
+            }
+        }
     }
 
     /// Fails for values that no layer has because one failed, where the rules say so.
@@ -302,47 +318,75 @@ impl Chain {
         rules: &Rules,
         loader: &mut (dyn Loader + '_),
     ) -> Result<Single<Got>> {
-        let mut states: Single<State> = items.iter().map(|_| State::default()).collect();
-        let past_memory = rules.refresh || rules.skip_memory || !self.trusts_memory();
-        let states_of_read = &mut states[..];
-        let read = Read {
-            chain: self,
-            items,
-            rules,
-            loader,
-            states: states_of_read,
-            tickets: Single::new(),
-            past_memory,
-        };
-        let outcome = match rules.timeout {
-            None => read.run().await,
-            // In a box, so that the usual way is not as large as both.
-            Some(limit) => {
-                Box::pin(task::timeout(limit, read.run())).await.unwrap_or_else(|| Err(timed_out()))
-            }
-        };
-        let mut all = Single::with_capacity(items.len());
-        for (state, item) in states.into_iter().zip(items) {
-            let got = state.got.or_else(|| {
-                let found = state.fallback.filter(|found| self.excusable(found, item))?;
-                found.entry.hold_off(self.clock.steady(), rules.throttle);
-                Some(Got::Found(found))
-            });
-            let group = self.group(item);
-            match &got {
-                Some(Got::Found(found)) => {
-                    group.later_hits.add(1);
-                    group.stale.add(u64::from(found.stale));
-                }
-                Some(Got::Loaded(_)) | None => group.misses.add(1),
-            }
-            all.push(got);
-        }
+        let mut states: Vec<State> = items.iter().map(|_| State::default()).collect();
+        let outcome = self.read_into(&mut states, items, rules, loader).await;
+        let all = states.into_iter().zip(items).map(|(state, item)| self.answer(state, item, rules));
+        // All are counted, also where one has no answer.
+        let all: Single<Option<Got>> = all.collect();
         match (all.into_iter().collect::<Option<Single<Got>>>(), outcome) {
             (Some(all), _) => Ok(all),
             (None, Err(error)) => Err(error),
             (None, Ok(())) => unreachable!("a read that ends without an error has an answer for each item"),
         }
+    }
+
+    /// The same for one value.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub(crate) async fn get_one(
+        self: &Arc<Self>,
+        item: &Arc<Item>,
+        rules: &Rules,
+        loader: &mut (dyn Loader + '_),
+    ) -> Result<Got> {
+        let mut states = [State::default()];
+        let outcome = self.read_into(&mut states, std::slice::from_ref(item), rules, loader).await;
+        let [state] = states;
+        match (self.answer(state, item, rules), outcome) {
+            (Some(got), _) => Ok(got),
+            (None, Err(error)) => Err(error),
+            (None, Ok(())) => unreachable!("a read that ends without an error has an answer"),
+        }
+    }
+
+    async fn read_into(
+        self: &Arc<Self>,
+        states: &mut [State],
+        items: &[Arc<Item>],
+        rules: &Rules,
+        loader: &mut (dyn Loader + '_),
+    ) -> Result<()> {
+        let past_memory = rules.refresh || rules.skip_memory || !self.trusts_memory();
+        let read =
+            Read { chain: self, items, rules, loader, states, tickets: Single::new(), past_memory };
+        match rules.timeout {
+            None => read.run().await,
+            // In a box, so that the usual way is not as large as both.
+            Some(limit) => {
+                Box::pin(task::timeout(limit, read.run())).await.unwrap_or_else(|| Err(timed_out()))
+            }
+        }
+    }
+
+    /// The answer of a read that came so far, which is counted.
+    fn answer(&self, state: State, item: &Item, rules: &Rules) -> Option<Got> {
+        let got = state.got.or_else(|| {
+            let found = state.fallback.filter(|found| self.excusable(found, item))?;
+            found.entry.hold_off(self.clock.steady(), rules.throttle);
+            Some(Got::Found(found))
+        });
+        let group = self.group(item);
+        match &got {
+            Some(Got::Found(found)) => {
+                group.later_hits.add_one();
+                if found.stale {
+                    group.stale.add(1);
+                }
+            }
+            Some(Got::Loaded(_)) | None => group.misses.add(1),
+        }
+        got
     }
 
     /// Loads a value anew in a task of its own, unless a load of it is running.
@@ -359,7 +403,7 @@ impl Chain {
             if let [Some(ticket)] = &tickets
                 && let Entered::Lead(lead) = chain.flights.enter(items[0].key.lookup(), ticket, false)
             {
-                let found = chain.look_up(&items, &[0], &mut tickets, Which::Below).await.pop().flatten();
+                let found = chain.look_up_one(&items[0], &mut tickets[0], Which::Below).await;
                 if let [Some(ticket)] = &tickets {
                     lead.under(&ticket.tokens);
                 }

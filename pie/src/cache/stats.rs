@@ -108,7 +108,7 @@ pub(crate) struct MessageCounters {
 /// The counters of one layer.
 #[derive(Debug, Default)]
 pub(crate) struct LayerCounters {
-    pub(crate) hits: Counter,
+    pub(crate) hits: Striped,
     pub(crate) misses: Counter,
     pub(crate) sets: Counter,
     pub(crate) errors: Counter,
@@ -119,7 +119,11 @@ pub(crate) struct LayerCounters {
 impl LayerCounters {
     /// Counts a question and whether it was answered.
     pub(crate) fn asked(&self, hit: bool) {
-        if hit { self.hits.add(1) } else { self.misses.add(1) }
+        if hit {
+            self.hits.add_one();
+        } else {
+            self.misses.add(1);
+        }
     }
 }
 
@@ -435,9 +439,9 @@ mod tests {
         let groups = Groups::default();
         assert_eq!(CacheStats::of(&groups, &[], 0).hit_rate, 0.0);
         static MODEL: GroupId = GroupId::model("User");
-        groups.of(&MODEL).later_hits.add(1);
+        groups.of(&MODEL).later_hits.add_one();
         groups.of(&MODEL).hits_at_once.add_one();
-        groups.of(&MANUAL).later_hits.add(1);
+        groups.of(&MANUAL).later_hits.add_one();
         groups.of(&MANUAL).misses.add(1);
         let stats = CacheStats::of(&groups, &[], 0);
         assert_eq!((stats.total, stats.hits, stats.hit_rate), (4, 3, 75.0));

@@ -1,5 +1,6 @@
 //! The one read path: memory at once, then the other layers, then the database, then back into the layers.
 
+use std::borrow::{Borrow, Cow};
 use std::ops::Deref;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -180,37 +181,43 @@ fn got(got: Got) -> Answer {
 }
 
 /// Asks the database for one read.
-struct LoadOne<S> {
-    engine: Engine,
+struct LoadOne<E, S> {
+    engine: E,
     spec: S,
     table: &'static ShapeTable,
 }
 
-impl<'a, S: Deref<Target = Spec<'a>> + Send + Sync> Loader for LoadOne<S> {
+impl<'a, E, S> Loader for LoadOne<E, S>
+where
+    E: Borrow<Engine> + Send + Sync,
+    S: Deref<Target = Spec<'a>> + Send + Sync,
+{
     fn load<'s>(&'s mut self, _wanted: &'s [usize]) -> BoxFuture<'s, Result<Single<Payload>>> {
         Box::pin(async move {
-            let mut session = self.engine.database().session();
+            let engine = self.engine.borrow();
+            let mut session = engine.database().session();
             // In a box: what waits for its turn is moved several times.
             let load = Box::pin(load(&mut *session, &self.spec, self.table));
-            Ok(smallvec![self.engine.in_turn(self.spec.schema, load).await?])
+            Ok(smallvec![engine.in_turn(self.spec.schema, load).await?])
         })
     }
 
     fn detached(&self, _wanted: &[usize]) -> Option<Box<dyn Loader>> {
         let spec = Box::new(self.spec.clone().into_owned());
-        Some(Box::new(LoadOne { engine: self.engine.clone(), spec, table: self.table }))
+        let engine = self.engine.borrow().clone();
+        Some(Box::new(LoadOne { engine, spec, table: self.table }))
     }
 }
 
 /// Asks the database for rows by their ids, with one statement for all that are wanted.
-struct LoadMany<'a> {
-    engine: Engine,
+struct LoadMany<'e, 'a> {
+    engine: Cow<'e, Engine>,
     schema: &'static Schema,
     ids: Vec<Args<'a>>,
     table: &'static ShapeTable,
 }
 
-impl Loader for LoadMany<'_> {
+impl Loader for LoadMany<'_, '_> {
     fn load<'s>(&'s mut self, wanted: &'s [usize]) -> BoxFuture<'s, Result<Single<Payload>>> {
         Box::pin(async move {
             let ids: Vec<Args<'_>> = wanted.iter().map(|i| self.ids[*i].clone()).collect();
@@ -224,7 +231,8 @@ impl Loader for LoadMany<'_> {
     fn detached(&self, wanted: &[usize]) -> Option<Box<dyn Loader>> {
         let owned = |i: &usize| self.ids[*i].iter().map(|datum| datum.clone().into_owned()).collect();
         let ids = wanted.iter().map(owned).collect();
-        Some(Box::new(LoadMany { engine: self.engine.clone(), schema: self.schema, ids, table: self.table }))
+        let engine = Cow::Owned(self.engine.clone().into_owned());
+        Some(Box::new(LoadMany { engine, schema: self.schema, ids, table: self.table }))
     }
 }
 
@@ -326,13 +334,9 @@ impl Engine {
             let mut session = self.database().session();
             return Box::pin(load(&mut *session, spec, table)).await.map(fresh);
         }
-        let items = [self.item_of(spec, table, policy)?];
-        let mut loader = LoadOne { engine: self.clone(), spec, table };
-        let mut all = self.chain().get(&items, &policy.rules, &mut loader).await?;
-        match all.pop() {
-            Some(one) => Ok(got(one)),
-            None => unreachable!("a read of one item has one answer"),
-        }
+        let item = self.item_of(spec, table, policy)?;
+        let mut loader = LoadOne { engine: self, spec, table };
+        self.chain().get_one(&item, &policy.rules, &mut loader).await.map(got)
     }
 
     fn item_of(&self, spec: &Spec<'_>, table: &'static ShapeTable, policy: Effective) -> Result<Arc<Item>> {
@@ -396,7 +400,7 @@ pub(crate) async fn read_many(
     }
     if !missing.is_empty() {
         let wanted = missing.iter().map(|at| ids[*at].clone()).collect();
-        let mut loader = LoadMany { engine: engine.clone(), schema, ids: wanted, table };
+        let mut loader = LoadMany { engine: Cow::Borrowed(engine), schema, ids: wanted, table };
         let all = engine.chain().get(&items, &policy.rules, &mut loader).await?;
         for (at, one) in missing.into_iter().zip(all) {
             answers[at] = Some(got(one));

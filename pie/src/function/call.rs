@@ -361,10 +361,10 @@ impl<'a> Call<'a> {
             shape,
             later: Mutex::new(later),
         };
-        let outcome = engine.chain().get(&[item], &policy.rules, &mut loader).await;
+        let outcome = engine.chain().get_one(&item, &policy.rules, &mut loader).await;
         let Body { body, failed, shape, .. } = loader;
-        let error = match outcome.map(|mut all| all.pop()) {
-            Ok(Some(got)) => {
+        let error = match outcome {
+            Ok(got) => {
                 let (value, found) = match &got {
                     Got::Found(found) => (found.entry.value(), found.told()),
                     Got::Loaded(payload) => (&payload.value, Told::LOADED),
@@ -376,7 +376,6 @@ impl<'a> Call<'a> {
                     }
                 }
             }
-            Ok(None) => Error::new(ErrorKind::NotFound, "a load gave no value"),
             Err(error) => error,
         };
         if let Some(failed) = failed {

@@ -327,11 +327,9 @@ impl Engine {
                 }
                 Some(Arc::clone(seen.sight.entry().value()))
             }
-            None => match self.chain.get(&[item], &rules, &mut loader).await {
-                Ok(mut all) => all.pop().map(|got| match got {
-                    Got::Found(found) => Arc::clone(found.entry.value()),
-                    Got::Loaded(payload) => payload.value,
-                }),
+            None => match self.chain.get_one(&item, &rules, &mut loader).await {
+                Ok(Got::Found(found)) => Some(Arc::clone(found.entry.value())),
+                Ok(Got::Loaded(payload)) => Some(payload.value),
                 Err(_) => return,
             },
         };

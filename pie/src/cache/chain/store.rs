@@ -121,8 +121,8 @@ impl Chain {
             }
             let late;
             let tokens = if mistake!(LateToken) {
-                late = Self::read(level, std::slice::from_ref(*item), &[0]).await.unwrap_or_default();
-                late.first().map_or(*tokens, |(_, reply)| &*reply.tokens)
+                late = Self::read_one(level, item).await;
+                late.as_ref().map_or(*tokens, |reply| &*reply.tokens)
             } else {
                 *tokens
             };

@@ -12,6 +12,13 @@ use crate::cache::stamps::{Snapshot, StampName};
 use crate::codec::Envelope;
 use crate::task;
 
+/// What came of the answer of a shared layer.
+enum Answered {
+    Found(Option<Found>),
+    /// The value depends on tags that its reader did not name: it is to be asked for with them.
+    Tagged(Vec<Box<str>>),
+}
+
 impl Chain {
     /// Asks a shared layer for some of the items; `None` where it failed.
     pub(super) async fn read(
@@ -19,20 +26,33 @@ impl Chain {
         items: &[Arc<Item>],
         wanted: &[usize],
     ) -> Option<Single<(usize, SharedReply)>> {
-        let asking = async {
-            Some::<Single<SharedReply>>(match wanted {
-                [one] => smallvec![Self::read_together(level, &items[*one]).await?],
-                _ => Self::call(level, &wanted.iter().map(|i| &items[*i]).collect::<Vec<_>>()).await?.into(),
-            })
-        };
-        let replies = match wanted.iter().map(|i| items[*i].limits.patience).min() {
-            None | Some(u64::MAX) => asking.await?,
-            // The layer itself may wait longer; that is no trouble of its.
-            Some(patience) => Box::pin(task::timeout(Duration::from_millis(patience), asking)).await??,
-        };
-        let fits =
-            |i: usize, reply: &SharedReply| reply.failed || reply.tokens.len() == items[i].names().len();
-        Some(wanted.iter().copied().zip(replies).filter(|(i, reply)| fits(*i, reply)).collect())
+        if let [one] = wanted {
+            let reply = Self::read_one(level, &items[*one]).await?;
+            return Some(Some((*one, reply)).filter(|(i, reply)| Self::fits(&items[*i], reply)).into_iter().collect());
+        }
+        let all: Vec<&Arc<Item>> = wanted.iter().map(|i| &items[*i]).collect();
+        let patience = all.iter().map(|item| item.limits.patience).min();
+        let replies = Self::patiently(patience, Self::call(level, &all)).await?;
+        let replies = wanted.iter().copied().zip(replies);
+        Some(replies.filter(|(i, reply)| Self::fits(&items[*i], reply)).collect())
+    }
+
+    /// The same for one item.
+    pub(super) async fn read_one(level: &Arc<Level>, item: &Arc<Item>) -> Option<SharedReply> {
+        Self::patiently(Some(item.limits.patience), Self::read_together(level, item)).await
+    }
+
+    /// Waits for an answer so many milliseconds, or until it comes. The layer itself may wait longer; that is no trouble of its.
+    async fn patiently<T>(patience: Option<u64>, asking: impl Future<Output = Option<T>>) -> Option<T> {
+        match patience {
+            None | Some(u64::MAX) => asking.await,
+            Some(patience) => Box::pin(task::timeout(Duration::from_millis(patience), asking)).await?,
+        }
+    }
+
+    /// Whether an answer has a token for each name.
+    fn fits(item: &Item, reply: &SharedReply) -> bool {
+        reply.failed || reply.tokens.len() == item.names().len()
     }
 
     /// One call of a shared layer.
@@ -60,43 +80,83 @@ impl Chain {
         tickets: &mut [Option<Ticket>],
         which: Which,
     ) -> Single<Option<Found>> {
+        if let [one] = wanted {
+            return smallvec![self.look_up_one(&items[*one], &mut tickets[*one], which).await];
+        }
         let mut best: Single<Option<Found>> = items.iter().map(|_| None).collect();
         for (at, level) in self.levels().iter().enumerate() {
-            let missing: Single<usize> = wanted
-                .iter()
-                .copied()
-                .filter(|i| best[*i].as_ref().is_none_or(|found| found.stale))
-                .collect();
+            let missing: Single<usize> =
+                wanted.iter().copied().filter(|i| Self::is_open(best[*i].as_ref())).collect();
             if missing.is_empty() {
                 break;
             }
-            let answers = match level.layer.shared() {
-                Some(_) => self.ask_shared(level, items, &missing, tickets, at).await,
-                None if which == Which::All => self.ask_local(level, items, &missing, tickets).await,
-                None => continue,
+            let answers = match level.shared {
+                true => self.ask_shared(level, items, &missing, tickets, at).await,
+                false if which == Which::All => self.ask_local(level, items, &missing, tickets).await,
+                false => continue,
             };
             if which == Which::Tokens {
                 continue;
             }
             for (i, found) in missing.into_iter().zip(answers) {
-                let Some(found) = found else { continue };
-                let newer =
-                    best[i].as_ref().is_none_or(|best| best.entry.loaded_at() < found.entry.loaded_at());
-                if found.stale && !newer {
-                    continue;
-                }
-                pause!();
-                // Who asks below memory may have claimed the value past its time that is in it.
-                if at > 0
-                    && let Some(ticket) = &tickets[i]
-                    && !(found.stale && which == Which::Below)
-                {
-                    self.fill(&items[i], &found.entry, ticket, at, which).await;
-                }
-                best[i] = Some(found);
+                self.take(&items[i], found, &mut best[i], tickets[i].as_ref(), (at, which)).await;
             }
         }
         wanted.iter().map(|i| best[*i].take()).collect()
+    }
+
+    /// The same for one item.
+    pub(crate) async fn look_up_one(
+        &self,
+        item: &Arc<Item>,
+        ticket: &mut Option<Ticket>,
+        which: Which,
+    ) -> Option<Found> {
+        let mut best = None;
+        for (at, level) in self.levels().iter().enumerate() {
+            if !Self::is_open(best.as_ref()) {
+                break;
+            }
+            let found = match level.shared {
+                true => self.ask_shared_one(level, item, ticket, at).await,
+                false if which == Which::All => self.ask_local_one(level, item, ticket).await,
+                false => continue,
+            };
+            if which != Which::Tokens {
+                self.take(item, found, &mut best, ticket.as_ref(), (at, which)).await;
+            }
+        }
+        best
+    }
+
+    /// Whether the next layer is asked.
+    fn is_open(best: Option<&Found>) -> bool {
+        best.is_none_or(|found| found.stale)
+    }
+
+    /// Takes what the layer at a place has, if that is better; fresh hits are written to the layers above.
+    async fn take(
+        &self,
+        item: &Arc<Item>,
+        found: Option<Found>,
+        best: &mut Option<Found>,
+        ticket: Option<&Ticket>,
+        (at, which): (usize, Which),
+    ) {
+        let Some(found) = found else { return };
+        let newer = best.as_ref().is_none_or(|best| best.entry.loaded_at() < found.entry.loaded_at());
+        if found.stale && !newer {
+            return;
+        }
+        pause!();
+        // Who asks below memory may have claimed the value past its time that is in it.
+        if at > 0
+            && let Some(ticket) = ticket
+            && !(found.stale && which == Which::Below)
+        {
+            self.fill(item, &found.entry, ticket, at, which).await;
+        }
+        *best = Some(found);
     }
 
     pub(super) fn seen(&self, level: &Level, entry: Entry, item: &Item) -> Option<Found> {
@@ -106,7 +166,7 @@ impl Chain {
         of_use.then(|| Found { entry, source: level.source, now, stale: !fresh })
     }
 
-    pub(super) async fn ask_local(
+    async fn ask_local(
         &self,
         level: &Level,
         items: &[Arc<Item>],
@@ -115,33 +175,42 @@ impl Chain {
     ) -> Single<Option<Found>> {
         let mut answers = Single::with_capacity(wanted.len());
         for i in wanted {
-            let item = &items[*i];
-            let answer = match level.at_once("peek", |layer| layer.peek(item.key.lookup())) {
-                Some(Peek::Hit(entry)) => Some(Some(entry)),
-                Some(Peek::Miss) => Some(None),
-                Some(Peek::Ask) => self.limited(level, "get", |layer| layer.get(&item.key)).await,
-                None => None,
-            };
-            if let (None, Some(ticket)) = (&answer, &mut tickets[*i]) {
-                ticket.failed = Some(level.layer.name());
-            }
-            let entry = answer.flatten();
-            if entry.as_ref().is_some_and(|entry| !entry.is_for(item.key.lookup())) {
-                level.strange();
-            }
-            let valid = entry
-                .filter(|entry| {
-                    self.holds(entry.inner(), item.key.lookup())
-                        || (mistake!(StaleAcrossBump) && self.clock.steady() >= entry.deadline())
-                })
-                .and_then(|entry| self.seen(level, entry, item));
-            level.counters.asked(valid.as_ref().is_some_and(|found| !found.stale));
-            answers.push(valid);
+            answers.push(self.ask_local_one(level, &items[*i], &mut tickets[*i]).await);
         }
         answers
     }
 
-    pub(super) async fn ask_shared(
+    async fn ask_local_one(
+        &self,
+        level: &Level,
+        item: &Arc<Item>,
+        ticket: &mut Option<Ticket>,
+    ) -> Option<Found> {
+        let answer = match level.at_once("peek", |layer| layer.peek(item.key.lookup())) {
+            Some(Peek::Hit(entry)) => Some(Some(entry)),
+            Some(Peek::Miss) => Some(None),
+            // In a box: layers that wait are rare, and the futures of all reads would be as large.
+            Some(Peek::Ask) => Box::pin(self.limited(level, "get", |layer| layer.get(&item.key))).await,
+            None => None,
+        };
+        if let (None, Some(ticket)) = (&answer, ticket) {
+            ticket.failed = Some(level.layer.name());
+        }
+        let entry = answer.flatten();
+        if entry.as_ref().is_some_and(|entry| !entry.is_for(item.key.lookup())) {
+            level.strange();
+        }
+        let valid = entry
+            .filter(|entry| {
+                self.holds(entry.inner(), item.key.lookup())
+                    || (mistake!(StaleAcrossBump) && self.clock.steady() >= entry.deadline())
+            })
+            .and_then(|entry| self.seen(level, entry, item));
+        level.counters.asked(valid.as_ref().is_some_and(|found| !found.stale));
+        valid
+    }
+
+    async fn ask_shared(
         &self,
         level: &Arc<Level>,
         items: &[Arc<Item>],
@@ -153,10 +222,7 @@ impl Chain {
         let mut tagged = Vec::new();
         let Some(replies) = Self::read(level, items, wanted).await else {
             for i in wanted {
-                if let Some(ticket) = &mut tickets[*i] {
-                    ticket.failed = Some(level.layer.name());
-                }
-                level.counters.asked(false);
+                Self::unanswered(level, &mut tickets[*i]);
             }
             return answers;
         };
@@ -164,19 +230,9 @@ impl Chain {
         let mut places = wanted.iter().copied().enumerate();
         for (i, reply) in replies {
             let Some((place, _)) = places.find(|(_, wanted)| *wanted == i) else { break };
-            let Some(ticket) = &mut tickets[i] else { continue };
-            if reply.failed {
-                ticket.failed = Some(level.layer.name());
-                continue;
-            }
-            if let Some(tags) = Self::unnamed_tags(&items[i], &reply) {
-                tagged.push((place, i, tags));
-            }
-            answers[place] = self
-                .open(&items[i], &reply, &ticket.snapshot)
-                .and_then(|entry| self.seen(level, entry, &items[i]));
-            if ticket.tokens.layers[at].replace(reply.tokens).is_none() {
-                ticket.tokens.unknown -= 1;
+            match self.answered(level, &items[i], &mut tickets[i], at, reply) {
+                Answered::Found(found) => answers[place] = found,
+                Answered::Tagged(tags) => tagged.push((place, i, tags)),
             }
         }
         if !tagged.is_empty() {
@@ -188,6 +244,68 @@ impl Chain {
             level.counters.asked(answer.as_ref().is_some_and(|found| !found.stale));
         }
         answers
+    }
+
+    async fn ask_shared_one(
+        &self,
+        level: &Arc<Level>,
+        item: &Arc<Item>,
+        ticket: &mut Option<Ticket>,
+        at: usize,
+    ) -> Option<Found> {
+        let Some(reply) = Self::read_one(level, item).await else {
+            Self::unanswered(level, ticket);
+            return None;
+        };
+        let answered = match Self::fits(item, &reply) {
+            true => self.answered(level, item, ticket, at, reply),
+            false => Answered::Found(None),
+        };
+        let found = match answered {
+            Answered::Found(found) => found,
+            Answered::Tagged(tags) => {
+                let items = std::slice::from_ref(item);
+                let entries = Box::pin(self.ask_with_tags(level, items, vec![(0, 0, tags)])).await;
+                entries.into_iter().find_map(|(_, found)| found)
+            }
+        };
+        level.counters.asked(found.as_ref().is_some_and(|found| !found.stale));
+        found
+    }
+
+    /// A shared layer did not answer for an item.
+    fn unanswered(level: &Level, ticket: &mut Option<Ticket>) {
+        if let Some(ticket) = ticket {
+            ticket.failed = Some(level.layer.name());
+        }
+        level.counters.asked(false);
+    }
+
+    /// What the answer of a shared layer means for an item: its tokens are those that a load would be stored under.
+    fn answered(
+        &self,
+        level: &Level,
+        item: &Item,
+        ticket: &mut Option<Ticket>,
+        at: usize,
+        reply: SharedReply,
+    ) -> Answered {
+        let Some(ticket) = ticket else { return Answered::Found(None) };
+        if reply.failed {
+            ticket.failed = Some(level.layer.name());
+            return Answered::Found(None);
+        }
+        let answer = match Self::unnamed_tags(item, &reply) {
+            Some(tags) => Answered::Tagged(tags),
+            None => {
+                let entry = self.open(item, &reply, &ticket.snapshot);
+                Answered::Found(entry.and_then(|entry| self.seen(level, entry, item)))
+            }
+        };
+        if ticket.tokens.layers[at].replace(reply.tokens).is_none() {
+            ticket.tokens.unknown -= 1;
+        }
+        answer
     }
 
     /// Asks once more for values that depend on tags which their reader did not name.

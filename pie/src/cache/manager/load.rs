@@ -19,7 +19,7 @@ use crate::cache::layer::BoxFuture;
 use crate::cache::manual;
 use crate::cache::read::Loader;
 use crate::cache::rules::Rules;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::query::Cached;
 
 #[derive(Debug, Default)]
@@ -153,11 +153,11 @@ where
             };
             rules.throttle = cache.defaults.throttle;
             rules.refresh = options.refresh;
-            let items = [Arc::new(cache.item(key, &options.tags, rules.limits)?)];
+            let item = Arc::new(cache.item(key, &options.tags, rules.limits)?);
             let mut loader = Closure { gate: cache.gate.clone(), tags: options.tags.into(), load: &mut load };
             loop {
-                match cache.chain.get(&items, &rules, &mut loader).await?.pop() {
-                    Some(Got::Found(found)) => match typed(&found) {
+                match cache.chain.get_one(&item, &rules, &mut loader).await? {
+                    Got::Found(found) => match typed(&found) {
                         Ok(value) => return Ok(value),
                         // Another version of the program may have set it: a miss, and it is replaced.
                         Err(_) => {
@@ -165,10 +165,9 @@ where
                             rules.refresh = true;
                         }
                     },
-                    Some(Got::Loaded(payload)) => {
+                    Got::Loaded(payload) => {
                         return Ok(Cached::loaded(manual::decode::<T>(&payload.value)?));
                     }
-                    None => return Err(Error::new(ErrorKind::NotFound, "a load gave no value")),
                 }
             }
         })
