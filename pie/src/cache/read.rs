@@ -59,8 +59,24 @@ fn places(led: &Led) -> Single<usize> {
     led.iter().map(|(i, _)| *i).collect()
 }
 
-impl Read<'_, '_> {
-    async fn run(mut self) -> Result<()> {
+impl<'r, 'l> Read<'r, 'l> {
+    fn new(
+        chain: &'r Arc<Chain>,
+        items: &'r [Arc<Item>],
+        rules: &'r Rules,
+        loader: &'r mut (dyn Loader + 'l),
+        states: &'r mut [State],
+    ) -> Self {
+        let past_memory = rules.refresh || rules.skip_memory || !chain.trusts_memory();
+        Self { chain, items, rules, loader, states, tickets: Single::new(), past_memory }
+    }
+
+    /// Runs so long at most.
+    async fn run_within(&mut self, limit: Duration) -> Result<()> {
+        task::timeout(limit, self.run()).await.unwrap_or_else(|| Err(timed_out()))
+    }
+
+    async fn run(&mut self) -> Result<()> {
         if self.rules.refresh {
             self.chain.invalidate(self.items.iter().map(|item| item.name().clone()).collect()).await;
         }
@@ -70,7 +86,7 @@ impl Read<'_, '_> {
         if self.past_memory {
             let which = if self.rules.refresh { Which::Tokens } else { Which::Shared };
             let all: Vec<usize> = (0..self.items.len()).collect();
-            let found = self.chain.look_up(self.items, &all, &mut self.tickets, which).await;
+            let found = Box::pin(self.chain.look_up(self.items, &all, &mut self.tickets, which)).await;
             for (i, found) in found.into_iter().enumerate() {
                 self.states[i].got = self.judge(found, i);
             }
@@ -157,6 +173,15 @@ impl Read<'_, '_> {
         if !self.past_memory {
             led = self.ask(led, Which::All).await?;
         }
+        match led.is_empty() {
+            true => Ok(()),
+            // In a box, so that a read that the layers answer is not as large as a load.
+            false => Box::pin(self.lead_load(led)).await,
+        }
+    }
+
+    /// The same, once the layers were asked: takes the lock where there is one, and asks the loader.
+    async fn lead_load(&mut self, mut led: Led) -> Result<()> {
         let mut locking = None;
         if let (Some(lease), [(i, _)]) = (self.rules.lease, &led[..]) {
             let item = &self.items[*i];
@@ -228,7 +253,9 @@ impl Read<'_, '_> {
                 }
             }
             _ => {
-                let found = self.chain.look_up(self.items, &places(&led), &mut self.tickets, which).await;
+                let places = places(&led);
+                let asking = self.chain.look_up(self.items, &places, &mut self.tickets, which);
+                let found = Box::pin(asking).await;
                 let led = led.into_iter().zip(found);
                 left.extend(led.filter_map(|((i, lead), found)| self.settle(i, lead, found)));
             }
@@ -319,7 +346,12 @@ impl Chain {
         loader: &mut (dyn Loader + '_),
     ) -> Result<Single<Got>> {
         let mut states: Vec<State> = items.iter().map(|_| State::default()).collect();
-        let outcome = self.read_into(&mut states, items, rules, loader).await;
+        let mut read = Read::new(self, items, rules, loader, &mut states);
+        let outcome = match rules.timeout {
+            None => read.run().await,
+            // In a box, so that the usual way is not as large as both.
+            Some(limit) => Box::pin(read.run_within(limit)).await,
+        };
         let all = states.into_iter().zip(items).map(|(state, item)| self.answer(state, item, rules));
         // All are counted, also where one has no answer.
         let all: Single<Option<Got>> = all.collect();
@@ -341,31 +373,16 @@ impl Chain {
         loader: &mut (dyn Loader + '_),
     ) -> Result<Got> {
         let mut states = [State::default()];
-        let outcome = self.read_into(&mut states, std::slice::from_ref(item), rules, loader).await;
+        let mut read = Read::new(self, std::slice::from_ref(item), rules, loader, &mut states);
+        let outcome = match rules.timeout {
+            None => read.run().await,
+            Some(limit) => Box::pin(read.run_within(limit)).await,
+        };
         let [state] = states;
         match (self.answer(state, item, rules), outcome) {
             (Some(got), _) => Ok(got),
             (None, Err(error)) => Err(error),
             (None, Ok(())) => unreachable!("a read that ends without an error has an answer"),
-        }
-    }
-
-    async fn read_into(
-        self: &Arc<Self>,
-        states: &mut [State],
-        items: &[Arc<Item>],
-        rules: &Rules,
-        loader: &mut (dyn Loader + '_),
-    ) -> Result<()> {
-        let past_memory = rules.refresh || rules.skip_memory || !self.trusts_memory();
-        let read =
-            Read { chain: self, items, rules, loader, states, tickets: Single::new(), past_memory };
-        match rules.timeout {
-            None => read.run().await,
-            // In a box, so that the usual way is not as large as both.
-            Some(limit) => {
-                Box::pin(task::timeout(limit, read.run())).await.unwrap_or_else(|| Err(timed_out()))
-            }
         }
     }
 

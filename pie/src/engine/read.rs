@@ -15,6 +15,7 @@ use crate::cache::entry::Payload;
 use crate::cache::groups::Group;
 use crate::cache::key::{Key, Lookup};
 use crate::cache::read::Loader;
+use crate::cache::rules::Limits;
 use crate::database::{Row, Session};
 use crate::error::{Error, Result};
 use crate::layers::memory::{Look, Sight};
@@ -274,7 +275,7 @@ impl Engine {
         spec: &Spec<'_>,
         condition: Option<&Condition>,
         table: &'static ShapeTable,
-        policy: Effective,
+        limits: Limits,
     ) -> Result<Item> {
         let key = spec.key(table, self.inner_scope());
         let logical = key.logical();
@@ -296,7 +297,7 @@ impl Engine {
         Ok(Item {
             key: Key::new(self.lookup(&full), self.scope(), &logical, fingerprint),
             others,
-            limits: policy.rules.limits,
+            limits,
             codec: &table.codec,
             group: (spec.schema.group)(),
         })
@@ -329,26 +330,38 @@ impl Engine {
     }
 
     async fn read(&self, spec: &Spec<'_>, table: &'static ShapeTable) -> Result<Answer> {
-        let policy = self.policy(spec.options(), spec.schema);
-        if !policy.enabled {
+        let plain = match spec.options().are_plain() {
+            true => self.plain_policy(self.chain().groups.of((spec.schema.group)()), spec),
+            false => None,
+        };
+        // In a box, as few reads have one, and all wait with room for it.
+        let own;
+        let policy = match plain {
+            Some(plain) => plain,
+            None => {
+                own = Box::new(self.policy_said(spec.options(), &spec.schema.policy));
+                &*own
+            }
+        };
+        if !policy.enabled || !self.chain().is_enabled() {
             let mut session = self.database().session();
             return Box::pin(load(&mut *session, spec, table)).await.map(fresh);
         }
-        let item = self.item_of(spec, table, policy)?;
+        let item = self.item_of(spec, table, policy.rules.limits)?;
         let mut loader = LoadOne { engine: self, spec, table };
         self.chain().get_one(&item, &policy.rules, &mut loader).await.map(got)
     }
 
-    fn item_of(&self, spec: &Spec<'_>, table: &'static ShapeTable, policy: Effective) -> Result<Arc<Item>> {
+    fn item_of(&self, spec: &Spec<'_>, table: &'static ShapeTable, limits: Limits) -> Result<Arc<Item>> {
         // What a row depends on does not follow from a condition.
         let condition = if spec.row().is_some() { None } else { spec.condition() };
-        self.item(spec, condition.as_ref(), table, policy).map(Arc::new)
+        self.item(spec, condition.as_ref(), table, limits).map(Arc::new)
     }
 
     /// Has a value loaded anew in the background.
     fn renew(&self, spec: Spec<'_>, table: &'static ShapeTable) -> Result<()> {
         let policy = self.policy(spec.options(), spec.schema);
-        let item = self.item_of(&spec, table, policy)?;
+        let item = self.item_of(&spec, table, policy.rules.limits)?;
         let loader = LoadOne { engine: self.clone(), spec: Box::new(spec.into_owned()), table };
         self.chain().refresh_later(item, policy.rules, Box::new(loader));
         Ok(())
@@ -396,7 +409,7 @@ pub(crate) async fn read_many(
         }
         answers.push(None);
         missing.push(at);
-        items.push(Arc::new(engine.item(&spec, None, table, policy)?));
+        items.push(Arc::new(engine.item(&spec, None, table, policy.rules.limits)?));
     }
     if !missing.is_empty() {
         let wanted = missing.iter().map(|at| ids[*at].clone()).collect();

@@ -50,7 +50,9 @@ impl Chain {
             if self.stamps.holds(entry.snapshot()) {
                 pause!();
                 for level in self.levels().iter().filter(|level| level.layer.shared().is_none()) {
-                    self.set(level, &item, &entry).await;
+                    if !self.set_at_once(level, &item, &entry) {
+                        self.set(level, &item, &entry).await;
+                    }
                 }
             }
             if ticket.tokens.layers.iter().any(Option::is_some) {
@@ -88,15 +90,25 @@ impl Chain {
         }
     }
 
-    pub(super) async fn set(&self, level: &Level, item: &Item, entry: &Entry) {
-        let set = match &level.memory {
-            // It does not wait.
-            Some(memory) => level.at_once("set", |_| memory.put(item.key.lookup().hash(), entry.clone())),
-            None => self.limited(level, "set", |layer| layer.set(&item.key, entry)).await,
-        };
-        if set.is_some() {
-            level.counters.sets.add(1);
-        }
+    /// Stores a value in the memory layer, which does not wait; whether the layer is that.
+    fn set_at_once(&self, level: &Level, item: &Item, entry: &Entry) -> bool {
+        let Some(memory) = &level.memory else { return false };
+        let set = level.at_once("set", |_| memory.put(item.key.lookup().hash(), entry.clone()));
+        level.counters.sets.add(u64::from(set.is_some()));
+        true
+    }
+
+    /// Stores a value in any other layer of this process. In a box, as there are few.
+    fn set<'s>(
+        &'s self,
+        level: &'s Level,
+        item: &'s Item,
+        entry: &'s Entry,
+    ) -> impl Future<Output = ()> + Send + Unpin {
+        Box::pin(async move {
+            let set = self.limited(level, "set", |layer| layer.set(&item.key, entry)).await;
+            level.counters.sets.add(u64::from(set.is_some()));
+        })
     }
 
     /// Writes entries to a shared layer, each under its tokens, in one call.
@@ -166,7 +178,9 @@ impl Chain {
                 (None, _)
                     if matches!(which, Which::All | Which::Below) && self.stamps.holds(entry.snapshot()) =>
                 {
-                    self.set(level, item, entry).await;
+                    if !self.set_at_once(level, item, entry) {
+                        self.set(level, item, entry).await;
+                    }
                 }
                 (Some(shared), Some(tokens)) => {
                     Box::pin(self.write(level, shared, &[(item, entry, tokens)])).await;

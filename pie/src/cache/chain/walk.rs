@@ -31,23 +31,25 @@ impl Chain {
             return Some(Some((*one, reply)).filter(|(i, reply)| Self::fits(&items[*i], reply)).into_iter().collect());
         }
         let all: Vec<&Arc<Item>> = wanted.iter().map(|i| &items[*i]).collect();
-        let patience = all.iter().map(|item| item.limits.patience).min();
-        let replies = Self::patiently(patience, Self::call(level, &all)).await?;
+        let replies = match all.iter().map(|item| item.limits.patience).min() {
+            None | Some(u64::MAX) => Self::call(level, &all).await?,
+            Some(patience) => Box::pin(Self::within(patience, Self::call(level, &all))).await?,
+        };
         let replies = wanted.iter().copied().zip(replies);
         Some(replies.filter(|(i, reply)| Self::fits(&items[*i], reply)).collect())
     }
 
     /// The same for one item.
     pub(super) async fn read_one(level: &Arc<Level>, item: &Arc<Item>) -> Option<SharedReply> {
-        Self::patiently(Some(item.limits.patience), Self::read_together(level, item)).await
+        match item.limits.patience {
+            u64::MAX => Self::read_together(level, item).await,
+            patience => Box::pin(Self::within(patience, Self::read_together(level, item))).await,
+        }
     }
 
-    /// Waits for an answer so many milliseconds, or until it comes. The layer itself may wait longer; that is no trouble of its.
-    async fn patiently<T>(patience: Option<u64>, asking: impl Future<Output = Option<T>>) -> Option<T> {
-        match patience {
-            None | Some(u64::MAX) => asking.await,
-            Some(patience) => Box::pin(task::timeout(Duration::from_millis(patience), asking)).await?,
-        }
+    /// Waits so many milliseconds for an answer at most. The layer itself may wait longer; that is no trouble of its.
+    async fn within<T>(patience: u64, asking: impl Future<Output = Option<T>>) -> Option<T> {
+        task::timeout(Duration::from_millis(patience), asking).await?
     }
 
     /// Whether an answer has a token for each name.
@@ -99,7 +101,12 @@ impl Chain {
                 continue;
             }
             for (i, found) in missing.into_iter().zip(answers) {
-                self.take(&items[i], found, &mut best[i], tickets[i].as_ref(), (at, which)).await;
+                let Some(found) = Self::better(found, best[i].as_ref()) else { continue };
+                pause!();
+                if let Some(ticket) = Self::filling(&found, tickets[i].as_ref(), (at, which)) {
+                    self.fill(&items[i], &found.entry, ticket, at, which).await;
+                }
+                best[i] = Some(found);
             }
         }
         wanted.iter().map(|i| best[*i].take()).collect()
@@ -122,9 +129,15 @@ impl Chain {
                 false if which == Which::All => self.ask_local_one(level, item, ticket).await,
                 false => continue,
             };
-            if which != Which::Tokens {
-                self.take(item, found, &mut best, ticket.as_ref(), (at, which)).await;
+            if which == Which::Tokens {
+                continue;
             }
+            let Some(found) = Self::better(found, best.as_ref()) else { continue };
+            pause!();
+            if let Some(ticket) = Self::filling(&found, ticket.as_ref(), (at, which)) {
+                self.fill(item, &found.entry, ticket, at, which).await;
+            }
+            best = Some(found);
         }
         best
     }
@@ -134,29 +147,22 @@ impl Chain {
         best.is_none_or(|found| found.stale)
     }
 
-    /// Takes what the layer at a place has, if that is better; fresh hits are written to the layers above.
-    async fn take(
-        &self,
-        item: &Arc<Item>,
-        found: Option<Found>,
-        best: &mut Option<Found>,
-        ticket: Option<&Ticket>,
+    /// What a layer has, if it is better than what those above have.
+    fn better(found: Option<Found>, best: Option<&Found>) -> Option<Found> {
+        let found = found?;
+        let newer = best.is_none_or(|best| best.entry.loaded_at() < found.entry.loaded_at());
+        (newer || !found.stale).then_some(found)
+    }
+
+    /// What a hit of the layer at a place is written to the layers above under, if it is.
+    fn filling<'t>(
+        found: &Found,
+        ticket: Option<&'t Ticket>,
         (at, which): (usize, Which),
-    ) {
-        let Some(found) = found else { return };
-        let newer = best.as_ref().is_none_or(|best| best.entry.loaded_at() < found.entry.loaded_at());
-        if found.stale && !newer {
-            return;
-        }
-        pause!();
+    ) -> Option<&'t Ticket> {
         // Who asks below memory may have claimed the value past its time that is in it.
-        if at > 0
-            && let Some(ticket) = ticket
-            && !(found.stale && which == Which::Below)
-        {
-            self.fill(item, &found.entry, ticket, at, which).await;
-        }
-        *best = Some(found);
+        let claimed = found.stale && which == Which::Below;
+        ticket.filter(|_| at > 0 && !claimed)
     }
 
     pub(super) fn seen(&self, level: &Level, entry: Entry, item: &Item) -> Option<Found> {
