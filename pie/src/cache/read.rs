@@ -10,7 +10,7 @@ use tracing::Instrument;
 
 use super::chain::{Chain, Found, Got, Item, Locked, Locking, Single, Ticket, Which};
 use super::entry::Payload;
-use super::flights::{Entered, Lead};
+use super::flights::{Entered, Flight, Lead};
 use super::layer::BoxFuture;
 use super::rules::Rules;
 use crate::engine::OnL2Down;
@@ -50,6 +50,14 @@ struct Read<'r, 'l> {
     tickets: Single<Option<Ticket>>,
     /// Whether this process alone may not answer.
     past_memory: bool,
+}
+
+/// How far a read of one value is when it goes on in a box, and its versions.
+enum Begun {
+    /// It leads, and this is what the layers have.
+    Asked(Ticket, Lead, Option<Found>),
+    /// Another leads.
+    Joined(Ticket, Arc<Flight>),
 }
 
 /// Items to load, by their places, each with the duty to.
@@ -92,6 +100,11 @@ impl<'r, 'l> Read<'r, 'l> {
             }
             self.insist(&all)?;
         }
+        self.rounds().await
+    }
+
+    /// Enters the flights of what is missing, loads what it leads and waits for the rest, until nothing is missing.
+    async fn rounds(&mut self) -> Result<()> {
         loop {
             let missing: Single<usize> =
                 (0..self.items.len()).filter(|i| self.states[*i].got.is_none()).collect();
@@ -113,26 +126,41 @@ impl<'r, 'l> Read<'r, 'l> {
                 self.lead(led).await?;
             }
             for (i, flight) in joined {
-                match flight.wait().await {
-                    Some(Ok(got)) => {
-                        let suits = match &got {
-                            Got::Found(found) => self.chain.suits(found, &self.items[i]),
-                            Got::Loaded(_) => true,
-                        };
-                        if suits {
-                            self.chain.group(&self.items[i]).joins.add(1);
-                            self.states[i].got = Some(got);
-                        }
-                    }
-                    Some(Err(error)) => {
-                        self.chain.group(&self.items[i]).joins.add(1);
-                        return Err(error);
-                    }
-                    // The leader went away: somebody else leads, perhaps this reader.
-                    None => {}
-                }
+                self.join(i, &flight).await?;
             }
         }
+    }
+
+    /// Goes on with a read of one value whose first round has begun.
+    async fn go_on(&mut self, begun: Begun) -> Result<()> {
+        match begun {
+            Begun::Asked(ticket, lead, found) => {
+                self.tickets.push(Some(ticket));
+                let left = self.settle(0, lead, found).into_iter().collect();
+                self.insist(&places(&left))?;
+                self.lead_load(left).await?;
+            }
+            Begun::Joined(ticket, flight) => {
+                self.tickets.push(Some(ticket));
+                self.join(0, &flight).await?;
+            }
+        }
+        self.rounds().await
+    }
+
+    /// Waits for the load of another.
+    async fn join(&mut self, i: usize, flight: &Flight) -> Result<()> {
+        // Without an outcome the leader went away: somebody else leads, perhaps this reader.
+        let Some(outcome) = flight.wait().await else { return Ok(()) };
+        let suits = match &outcome {
+            Ok(Got::Found(found)) => self.chain.suits(found, &self.items[i]),
+            Ok(Got::Loaded(_)) | Err(_) => true,
+        };
+        if suits {
+            self.chain.group(&self.items[i]).joins.add(1);
+            self.states[i].got = Some(outcome?);
+        }
+        Ok(())
     }
 
     /// Decides about what the layers have for an item: an answer, or a fallback, or nothing.
@@ -173,11 +201,7 @@ impl<'r, 'l> Read<'r, 'l> {
         if !self.past_memory {
             led = self.ask(led, Which::All).await?;
         }
-        match led.is_empty() {
-            true => Ok(()),
-            // In a box, so that a read that the layers answer is not as large as a load.
-            false => Box::pin(self.lead_load(led)).await,
-        }
+        self.lead_load(led).await
     }
 
     /// The same, once the layers were asked: takes the lock where there is one, and asks the loader.
@@ -246,7 +270,7 @@ impl<'r, 'l> Read<'r, 'l> {
         let mut left = Led::new();
         match &led[..] {
             [(i, _)] => {
-                let (item, ticket) = (&self.items[*i], &mut self.tickets[*i]);
+                let (item, ticket) = (&self.items[*i], self.tickets[*i].as_mut());
                 let found = self.chain.look_up_one(item, ticket, which).await;
                 if let Some((i, lead)) = led.pop() {
                     left.extend(self.settle(i, lead, found));
@@ -366,17 +390,69 @@ impl Chain {
     ///
     /// # Errors
     /// As [`get`](Self::get).
-    pub(crate) async fn get_one(
+    #[allow(
+        clippy::manual_async_fn,
+        reason = "an `async fn` has each of its arguments twice, and each read waits with room for them"
+    )]
+    pub(crate) fn get_one(
         self: &Arc<Self>,
         item: &Arc<Item>,
         rules: &Rules,
         loader: &mut (dyn Loader + '_),
+    ) -> impl Future<Output = Result<Got>> + Send {
+        async move {
+            let past_memory = rules.refresh || rules.skip_memory || !self.trusts_memory();
+            let begun = match past_memory || rules.timeout.is_some() {
+                true => None,
+                false => match self.begin(item).await {
+                    Ok(found) => return Ok(Got::Found(found)),
+                    Err(begun) => Some(begun),
+                },
+            };
+            Box::pin(self.get_slowly(item, rules, loader, begun)).await
+        }
+    }
+
+    /// What a [`Read`] of one value does first, up to the answer of the layers; most reads end here, and wait without room for more.
+    #[allow(
+        clippy::manual_async_fn,
+        reason = "an `async fn` has each of its arguments twice, and each read waits with room for them"
+    )]
+    fn begin(&self, item: &Arc<Item>) -> impl Future<Output = std::result::Result<Found, Begun>> + Send {
+        async move {
+            let mut ticket = self.ticket(item);
+            pause!();
+            let lead = match self.flights.enter(item.key.lookup(), &ticket, false) {
+                Entered::Lead(lead) => lead,
+                Entered::Join(flight) => return Err(Begun::Joined(ticket, flight)),
+            };
+            pause!();
+            match self.look_up_one(item, Some(&mut ticket), Which::All).await {
+                Some(found) if !found.stale => {
+                    lead.finish(|| Ok(Got::Found(found.clone())));
+                    self.group(item).later_hits.add_one();
+                    Ok(found)
+                }
+                found => Err(Begun::Asked(ticket, lead, found)),
+            }
+        }
+    }
+
+    /// The same, from its beginning or from where it is.
+    async fn get_slowly(
+        self: &Arc<Self>,
+        item: &Arc<Item>,
+        rules: &Rules,
+        loader: &mut (dyn Loader + '_),
+        begun: Option<Begun>,
     ) -> Result<Got> {
         let mut states = [State::default()];
         let mut read = Read::new(self, std::slice::from_ref(item), rules, loader, &mut states);
-        let outcome = match rules.timeout {
-            None => read.run().await,
-            Some(limit) => Box::pin(read.run_within(limit)).await,
+        let outcome = match (begun, rules.timeout) {
+            (Some(begun), _) => read.go_on(begun).await,
+            (None, None) => read.run().await,
+            // In a box, so that the usual way is not as large as both.
+            (None, Some(limit)) => Box::pin(read.run_within(limit)).await,
         };
         let [state] = states;
         match (self.answer(state, item, rules), outcome) {
@@ -420,7 +496,7 @@ impl Chain {
             if let [Some(ticket)] = &tickets
                 && let Entered::Lead(lead) = chain.flights.enter(items[0].key.lookup(), ticket, false)
             {
-                let found = chain.look_up_one(&items[0], &mut tickets[0], Which::Below).await;
+                let found = chain.look_up_one(&items[0], tickets[0].as_mut(), Which::Below).await;
                 if let [Some(ticket)] = &tickets {
                     lead.under(&ticket.tokens);
                 }

@@ -9,6 +9,7 @@ use smallvec::smallvec;
 use tracing::Instrument;
 
 use super::Engine;
+use super::tx::Tx;
 use crate::cache::BoxFuture;
 use crate::cache::chain::{Found, Got, Item, Seen, Single};
 use crate::cache::entry::Payload;
@@ -132,9 +133,7 @@ impl Step<'_> {
             let text = name.text();
             let query = std::str::from_utf8(&text).unwrap_or_default();
             let span = tracing::debug_span!("pie.read", model, query);
-            let reading = async move {
-                read(on, &spec, table).await.map_err(|error| error.with_query(spec.name(table).to_string()))
-            };
+            let reading = reading(on, spec, table);
             *self = Step::Slow(match span.is_disabled() {
                 true => Box::pin(reading),
                 false => Box::pin(reading.instrument(span)),
@@ -237,15 +236,27 @@ impl Loader for LoadMany<'_, '_> {
     }
 }
 
-/// Runs a read where it belongs: past the cache in a transaction, through it on an engine.
-async fn read(on: Target<'_>, spec: &Spec<'_>, table: &'static ShapeTable) -> Result<Answer> {
-    match on {
-        Target::Tx(tx) => {
-            let mut session = tx.session().await?;
-            Box::pin(load(&mut *session, spec, table)).await.map(fresh)
-        }
-        Target::Engine(engine) => engine.read(spec, table).await,
+/// A read that memory had no answer to, where it belongs: past the cache in a transaction, through it on an engine.
+///
+/// All that wait have a box of this: what is seldom due is in boxes of its own, so that it is no larger than what glibc keeps at hand
+/// for each thread (1,032 bytes).
+fn reading<'a>(
+    on: Target<'a>,
+    spec: Spec<'a>,
+    table: &'static ShapeTable,
+) -> impl Future<Output = Result<Answer>> + Send + use<'a> {
+    async move {
+        let answer = match on {
+            Target::Tx(tx) => Box::pin(read_in(tx, &spec, table)).await,
+            Target::Engine(engine) => engine.read(&spec, table).await,
+        };
+        answer.map_err(|error| error.with_query(spec.name(table).to_string()))
     }
+}
+
+async fn read_in(tx: &Tx, spec: &Spec<'_>, table: &'static ShapeTable) -> Result<Answer> {
+    let mut session = tx.session().await?;
+    load(&mut *session, spec, table).await.map(fresh)
 }
 
 /// Asks the database.

@@ -106,18 +106,20 @@ impl Level {
 
 impl Chain {
     /// Runs a call of a layer. A failure or a panic is counted and gives `None`: it is never the result of a query.
-    pub(super) async fn guarded<'l, T>(
+    pub(super) fn guarded<'l, T>(
         level: &'l Level,
         what: &'static str,
         call: impl FnOnce(&'l dyn CacheLayer) -> BoxFuture<'l, Result<T>>,
-    ) -> Option<T> {
-        let call = level.at_once(what, move |_| call(&*level.layer))?;
-        match AssertUnwindSafe(call).catch_unwind().await {
-            Ok(Ok(value)) => return Some(value),
-            Ok(Err(error)) => level.failed(what, &error),
-            Err(_) => level.panicked(what),
+    ) -> impl Future<Output = Option<T>> + Send {
+        let call = level.at_once(what, move |_| call(&*level.layer));
+        async move {
+            match AssertUnwindSafe(call?).catch_unwind().await {
+                Ok(Ok(value)) => return Some(value),
+                Ok(Err(error)) => level.failed(what, &error),
+                Err(_) => level.panicked(what),
+            }
+            None
         }
-        None
     }
 
     /// Runs a call of a layer in this process, which is waited for a limited time, and left alone for a second when that was

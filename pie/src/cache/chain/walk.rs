@@ -28,7 +28,9 @@ impl Chain {
     ) -> Option<Single<(usize, SharedReply)>> {
         if let [one] = wanted {
             let reply = Self::read_one(level, &items[*one]).await?;
-            return Some(Some((*one, reply)).filter(|(i, reply)| Self::fits(&items[*i], reply)).into_iter().collect());
+            return Some(
+                Some((*one, reply)).filter(|(i, reply)| Self::fits(&items[*i], reply)).into_iter().collect(),
+            );
         }
         let all: Vec<&Arc<Item>> = wanted.iter().map(|i| &items[*i]).collect();
         let replies = match all.iter().map(|item| item.limits.patience).min() {
@@ -83,7 +85,7 @@ impl Chain {
         which: Which,
     ) -> Single<Option<Found>> {
         if let [one] = wanted {
-            return smallvec![self.look_up_one(&items[*one], &mut tickets[*one], which).await];
+            return smallvec![self.look_up_one(&items[*one], tickets[*one].as_mut(), which).await];
         }
         let mut best: Single<Option<Found>> = items.iter().map(|_| None).collect();
         for (at, level) in self.levels().iter().enumerate() {
@@ -113,33 +115,43 @@ impl Chain {
     }
 
     /// The same for one item.
-    pub(crate) async fn look_up_one(
+    #[allow(
+        clippy::manual_async_fn,
+        reason = "an `async fn` has each of its arguments twice, and each read waits with room for them"
+    )]
+    pub(crate) fn look_up_one(
         &self,
         item: &Arc<Item>,
-        ticket: &mut Option<Ticket>,
+        mut ticket: Option<&mut Ticket>,
         which: Which,
-    ) -> Option<Found> {
-        let mut best = None;
-        for (at, level) in self.levels().iter().enumerate() {
-            if !Self::is_open(best.as_ref()) {
-                break;
+    ) -> impl Future<Output = Option<Found>> + Send {
+        async move {
+            let (mut best, levels) = (None, self.levels());
+            // By their places: an iterator would be kept while a layer is waited for, and take more room.
+            for at in 0..levels.len() {
+                let level = &levels[at];
+                if !Self::is_open(best.as_ref()) {
+                    break;
+                }
+                let found = match level.shared {
+                    true => self.ask_shared_one(level, item, ticket.as_deref_mut(), at).await,
+                    false if which == Which::All => {
+                        self.ask_local_one(level, item, ticket.as_deref_mut()).await
+                    }
+                    false => continue,
+                };
+                if which == Which::Tokens {
+                    continue;
+                }
+                let Some(found) = Self::better(found, best.as_ref()) else { continue };
+                pause!();
+                if let Some(ticket) = Self::filling(&found, ticket.as_deref(), (at, which)) {
+                    self.fill(item, &found.entry, ticket, at, which).await;
+                }
+                best = Some(found);
             }
-            let found = match level.shared {
-                true => self.ask_shared_one(level, item, ticket, at).await,
-                false if which == Which::All => self.ask_local_one(level, item, ticket).await,
-                false => continue,
-            };
-            if which == Which::Tokens {
-                continue;
-            }
-            let Some(found) = Self::better(found, best.as_ref()) else { continue };
-            pause!();
-            if let Some(ticket) = Self::filling(&found, ticket.as_ref(), (at, which)) {
-                self.fill(item, &found.entry, ticket, at, which).await;
-            }
-            best = Some(found);
+            best
         }
-        best
     }
 
     /// Whether the next layer is asked.
@@ -181,7 +193,7 @@ impl Chain {
     ) -> Single<Option<Found>> {
         let mut answers = Single::with_capacity(wanted.len());
         for i in wanted {
-            answers.push(self.ask_local_one(level, &items[*i], &mut tickets[*i]).await);
+            answers.push(self.ask_local_one(level, &items[*i], tickets[*i].as_mut()).await);
         }
         answers
     }
@@ -190,7 +202,7 @@ impl Chain {
         &self,
         level: &Level,
         item: &Arc<Item>,
-        ticket: &mut Option<Ticket>,
+        ticket: Option<&mut Ticket>,
     ) -> Option<Found> {
         let answer = match level.at_once("peek", |layer| layer.peek(item.key.lookup())) {
             Some(Peek::Hit(entry)) => Some(Some(entry)),
@@ -228,7 +240,7 @@ impl Chain {
         let mut tagged = Vec::new();
         let Some(replies) = Self::read(level, items, wanted).await else {
             for i in wanted {
-                Self::unanswered(level, &mut tickets[*i]);
+                Self::unanswered(level, tickets[*i].as_mut());
             }
             return answers;
         };
@@ -236,7 +248,7 @@ impl Chain {
         let mut places = wanted.iter().copied().enumerate();
         for (i, reply) in replies {
             let Some((place, _)) = places.find(|(_, wanted)| *wanted == i) else { break };
-            match self.answered(level, &items[i], &mut tickets[i], at, reply) {
+            match self.answered(level, &items[i], tickets[i].as_mut(), at, reply) {
                 Answered::Found(found) => answers[place] = found,
                 Answered::Tagged(tags) => tagged.push((place, i, tags)),
             }
@@ -252,35 +264,41 @@ impl Chain {
         answers
     }
 
-    async fn ask_shared_one(
+    #[allow(
+        clippy::manual_async_fn,
+        reason = "an `async fn` has each of its arguments twice, and each read waits with room for them"
+    )]
+    fn ask_shared_one(
         &self,
         level: &Arc<Level>,
         item: &Arc<Item>,
-        ticket: &mut Option<Ticket>,
+        ticket: Option<&mut Ticket>,
         at: usize,
-    ) -> Option<Found> {
-        let Some(reply) = Self::read_one(level, item).await else {
-            Self::unanswered(level, ticket);
-            return None;
-        };
-        let answered = match Self::fits(item, &reply) {
-            true => self.answered(level, item, ticket, at, reply),
-            false => Answered::Found(None),
-        };
-        let found = match answered {
-            Answered::Found(found) => found,
-            Answered::Tagged(tags) => {
-                let items = std::slice::from_ref(item);
-                let entries = Box::pin(self.ask_with_tags(level, items, vec![(0, 0, tags)])).await;
-                entries.into_iter().find_map(|(_, found)| found)
-            }
-        };
-        level.counters.asked(found.as_ref().is_some_and(|found| !found.stale));
-        found
+    ) -> impl Future<Output = Option<Found>> + Send {
+        async move {
+            let Some(reply) = Self::read_one(level, item).await else {
+                Self::unanswered(level, ticket);
+                return None;
+            };
+            let answered = match Self::fits(item, &reply) {
+                true => self.answered(level, item, ticket, at, reply),
+                false => Answered::Found(None),
+            };
+            let found = match answered {
+                Answered::Found(found) => found,
+                Answered::Tagged(tags) => {
+                    let items = std::slice::from_ref(item);
+                    let entries = Box::pin(self.ask_with_tags(level, items, vec![(0, 0, tags)])).await;
+                    entries.into_iter().find_map(|(_, found)| found)
+                }
+            };
+            level.counters.asked(found.as_ref().is_some_and(|found| !found.stale));
+            found
+        }
     }
 
     /// A shared layer did not answer for an item.
-    fn unanswered(level: &Level, ticket: &mut Option<Ticket>) {
+    fn unanswered(level: &Level, ticket: Option<&mut Ticket>) {
         if let Some(ticket) = ticket {
             ticket.failed = Some(level.layer.name());
         }
@@ -292,7 +310,7 @@ impl Chain {
         &self,
         level: &Level,
         item: &Item,
-        ticket: &mut Option<Ticket>,
+        ticket: Option<&mut Ticket>,
         at: usize,
         reply: SharedReply,
     ) -> Answered {
