@@ -240,6 +240,10 @@ impl Loader for LoadMany<'_, '_> {
 ///
 /// All that wait have a box of this: what is seldom due is in boxes of its own, so that it is no larger than what glibc keeps at hand
 /// for each thread (1,032 bytes).
+#[allow(
+    clippy::manual_async_fn,
+    reason = "an `async fn` has each of its arguments twice, and a query is large"
+)]
 fn reading<'a>(
     on: Target<'a>,
     spec: Spec<'a>,

@@ -126,10 +126,8 @@ impl Chain {
         which: Which,
     ) -> impl Future<Output = Option<Found>> + Send {
         async move {
-            let (mut best, levels) = (None, self.levels());
-            // By their places: an iterator would be kept while a layer is waited for, and take more room.
-            for at in 0..levels.len() {
-                let level = &levels[at];
+            let mut best = None;
+            for (at, level) in self.levels().iter().enumerate() {
                 if !Self::is_open(best.as_ref()) {
                     break;
                 }
