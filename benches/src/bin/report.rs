@@ -106,8 +106,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         page,
         "\nTimes in nanoseconds for each, sizes in bytes. Allocations of a hit: {}.\n\n\
          What the protocol costs by itself, over the same floor: redis-rs asks for the tokens beside the values in one round trip, as pie \
-         does for one reader or for the rows of one call, and looks at none of them: {}. Below that pie comes only where it asks for \
-         several readers together.\n\n## Hits beside bare mini-moka\n",
+         does for one reader, for several that read at the same time (`l2_hit_64`) and for the rows of one call, and looks at none of \
+         them: {}.\n\n## Hits beside bare mini-moka\n",
         listed("allocs"),
         listed("with_tokens")
     )?;
