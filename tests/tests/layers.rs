@@ -331,6 +331,8 @@ async fn reads_that_insist_fail_alone() -> pie::Result<()> {
 struct Picky {
     stored: Arc<Mutex<HashMap<String, Bytes>>>,
     together: Arc<AtomicU64>,
+    /// How often it was asked for one value.
+    alone: Arc<AtomicU64>,
 }
 
 impl Picky {
@@ -369,6 +371,7 @@ impl SharedLayer for Picky {
                 self.together.fetch_add(1, Ordering::SeqCst);
                 return Err(Error::new(ErrorKind::Layer, "one at a time"));
             };
+            self.alone.fetch_add(1, Ordering::SeqCst);
             let bytes = self.stored().get(read.key.as_str()).cloned();
             Ok(vec![SharedReply::new(bytes, vec![[7; 16]; read.names.len()])])
         })
@@ -407,5 +410,28 @@ async fn readers_whose_common_call_fails_ask_by_themselves() -> pie::Result<()> 
     }
     assert_eq!(engine.cache().stats().loads, loads, "none of them had to ask the database");
     assert!(layer.together.load(Ordering::SeqCst) >= 1, "they did ask together first");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_shared_layer_is_asked_once_for_all_that_read_one_value_at_the_same_time() -> pie::Result<()> {
+    let layer = Picky::default();
+    let engine = Engine::builder().database("sqlite::memory:").layer(layer.clone()).build().await?;
+    engine.create_tables::<(User,)>().await?;
+    User::insert(&engine, NewUser { name: "Ann".into() }).await?;
+    User::find_by_id(&engine, 1).required().await?;
+    engine.cache().flush().await;
+    let (asked, before) = (layer.alone.swap(0, Ordering::SeqCst), engine.cache().stats());
+    assert!(asked >= 1);
+    // The first waits for the layer while the others come.
+    let all =
+        futures_util::future::join_all((0..10).map(async |_| User::find_by_id(&engine, 1).required().await));
+    for user in all.await {
+        assert_eq!(user?.source(), Source::Layer("picky"));
+    }
+    let after = engine.cache().stats();
+    assert_eq!(layer.alone.load(Ordering::SeqCst), 1, "who waits has the answer of the one that asked");
+    assert_eq!((after.joins - before.joins, after.hits - before.hits), (9, 10));
+    assert_eq!((after.loads, layer.together.load(Ordering::SeqCst)), (before.loads, 0));
     Ok(())
 }
