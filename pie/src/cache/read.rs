@@ -438,7 +438,7 @@ impl Chain {
         }
     }
 
-    /// The same, from its beginning or from where it is.
+    /// A read of one value, from its beginning or from where it is.
     async fn get_slowly(
         self: &Arc<Self>,
         item: &Arc<Item>,
@@ -448,6 +448,8 @@ impl Chain {
     ) -> Result<Got> {
         let mut states = [State::default()];
         let mut read = Read::new(self, std::slice::from_ref(item), rules, loader, &mut states);
+        // Decided when it began, also if messages stopped to arrive since.
+        read.past_memory &= begun.is_none();
         let outcome = match (begun, rules.timeout) {
             (Some(begun), _) => read.go_on(begun).await,
             (None, None) => read.run().await,

@@ -28,9 +28,7 @@ impl Chain {
     ) -> Option<Single<(usize, SharedReply)>> {
         if let [one] = wanted {
             let reply = Self::read_one(level, &items[*one]).await?;
-            return Some(
-                Some((*one, reply)).filter(|(i, reply)| Self::fits(&items[*i], reply)).into_iter().collect(),
-            );
+            return Some(Self::fits(&items[*one], &reply).then_some((*one, reply)).into_iter().collect());
         }
         let all: Vec<&Arc<Item>> = wanted.iter().map(|i| &items[*i]).collect();
         let replies = match all.iter().map(|item| item.limits.patience).min() {
