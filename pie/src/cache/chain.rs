@@ -24,15 +24,15 @@ use smallvec::{SmallVec, smallvec};
 
 use super::commits::Commits;
 use super::entry::{Entry, Inner, Payload, ValueCodec};
-use super::flights::Flights;
+use super::flights::{Entered, Flight, Flights, Lead};
 use super::groups::{Group, GroupId, Groups};
 use super::inbox::Inbox;
 use super::key::{Key, Lookup};
 use super::layer::{CacheLayer, Peek, SharedLayer};
-use super::names::{Names, Tokens};
-use super::open::{OpenNames, Opened};
+use super::names::{Names, Others, Tokens};
+use super::open::Opened;
 use super::rules::{Limits, Rules};
-use super::stamps::{Snapshot, StampName, Stamps};
+use super::stamps::{Slots, Snapshot, StampName, Stamps};
 use super::stats::{Counter, MessageCounters};
 use super::tracker::Tracker;
 use crate::clock::Clock;
@@ -45,8 +45,7 @@ use crate::task;
 #[derive(Debug)]
 pub(crate) struct Item {
     pub(crate) key: Key,
-    /// What it depends on besides the name of its key; the rows of a model share the list.
-    pub(crate) others: Arc<[StampName]>,
+    pub(crate) others: Arc<Others>,
     pub(crate) limits: Limits,
     pub(crate) codec: &'static ValueCodec,
     /// Who it is counted for.
@@ -62,6 +61,13 @@ impl Item {
     /// What it depends on.
     pub(crate) fn names(&self) -> Names<'_> {
         Names::new(self.name(), &self.others)
+    }
+
+    /// Where the versions of what it depends on are.
+    fn slots(&self, stamps: &Stamps) -> Slots {
+        let mut slots = stamps.slots([self.name()]);
+        slots.extend_from_slice(self.others.slots(stamps));
+        slots
     }
 }
 
@@ -88,7 +94,7 @@ pub(crate) struct Ticket {
     /// The layer that failed while the value was looked up.
     pub(crate) failed: Option<&'static str>,
     /// Patterns find the load by this until its result is stored.
-    _open: Opened,
+    open: Opened,
 }
 
 /// An entry, and who had it.
@@ -159,7 +165,6 @@ pub(crate) struct Chain {
     pub(crate) messages: MessageCounters,
     pub(crate) tasks: Tracker,
     pub(crate) flights: Flights,
-    open: OpenNames,
     commits: Arc<Commits>,
     enabled: AtomicBool,
     config: ChainConfig,
@@ -218,7 +223,6 @@ impl Chain {
             messages: MessageCounters::default(),
             tasks: Tracker::default(),
             flights: Flights::default(),
-            open: OpenNames::default(),
             commits: Arc::default(),
             enabled: AtomicBool::new(true),
             config,
@@ -406,10 +410,31 @@ impl Chain {
     /// Takes the local versions that a load beginning now is stored under.
     pub(crate) fn ticket(&self, item: &Item) -> Ticket {
         // First: a pattern that comes from here on finds the name.
-        let open = Opened::Alone(self.open.add([item.name()]));
-        let slots = self.stamps.slots(item.names());
-        let snapshot = self.stamps.snapshot_of(slots);
-        Ticket { snapshot, tokens: self.no_tokens(), failed: None, _open: open }
+        let open = self.opened(item);
+        let snapshot = self.stamps.snapshot_of(item.slots(&self.stamps));
+        Ticket { snapshot, tokens: self.no_tokens(), failed: None, open }
+    }
+
+    fn opened(&self, item: &Item) -> Opened {
+        Opened::Alone(self.flights.open([item.name()]))
+    }
+
+    /// Enters the flight of a value, under the versions that are taken in the same moment; who leads has a ticket, which is good as
+    /// long as the flight is.
+    pub(crate) fn enter(&self, item: &Arc<Item>) -> std::result::Result<(Ticket, Lead), Arc<Flight>> {
+        let slots = item.slots(&self.stamps);
+        match self.flights.enter(item, || self.stamps.snapshot_of(slots), None) {
+            Entered::Lead(lead) => {
+                let (snapshot, tokens) = (lead.snapshot().clone(), self.no_tokens());
+                Ok((Ticket { snapshot, tokens, failed: None, open: Opened::InFlight }, lead))
+            }
+            Entered::Join(flight) => Err(flight),
+        }
+    }
+
+    /// Makes the ticket of a flight good for longer.
+    pub(crate) fn keep_open(&self, ticket: &mut Ticket, item: &Item) {
+        ticket.open = self.opened(item);
     }
 
     /// The same for several loads.
@@ -418,23 +443,16 @@ impl Chain {
         if rest.is_empty() {
             return smallvec![Some(self.ticket(first))];
         }
-        let open = Arc::new(self.open.add(items.iter().map(|item| item.name())));
-        let mut slots = self.stamps.slots(first.names());
-        let (mut before, tokens) = (first, self.no_tokens());
+        let open = Arc::new(self.flights.open(items.iter().map(|item| item.name())));
+        let tokens = self.no_tokens();
         items
             .iter()
             .map(|item| {
-                match (Arc::ptr_eq(&item.others, &before.others), slots.first_mut()) {
-                    // The slots of what they have in common are known.
-                    (true, Some(own)) => *own = self.stamps.slot(item.name()),
-                    _ => slots = self.stamps.slots(item.names()),
-                }
-                before = item;
                 Some(Ticket {
-                    snapshot: self.stamps.snapshot_of(slots.clone()),
+                    snapshot: self.stamps.snapshot_of(item.slots(&self.stamps)),
                     tokens: tokens.clone(),
                     failed: None,
-                    _open: Opened::Together(Arc::clone(&open)),
+                    open: Opened::Together(Arc::clone(&open)),
                 })
             })
             .collect()

@@ -3,16 +3,18 @@
 //! The first to come *leads*: it asks the lower layers and the database in its own future. The others wait. A leader that
 //! is dropped, or panics, hands over: one of the waiters leads instead, with the loader it brought. Whoever took its
 //! versions after an invalidation does not join a load that began before it, because the versions differ.
+//!
+//! A flight's name is one of those being read ([`open`](super::open)) until the flight ends.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use smallvec::SmallVec;
 use tokio::sync::Notify;
 
-use super::chain::{Got, LayerTokens, Ticket};
-use super::key::{AsIs, Lookup};
-use super::stamps::Snapshot;
+use super::chain::{Got, Item, LayerTokens};
+use super::key::AsIs;
+use super::open::{Open, OpenNames};
+use super::stamps::{Snapshot, StampName};
 use crate::error::Result;
 
 const SHARDS: usize = 64;
@@ -25,11 +27,13 @@ type Running = HashMap<u64, Arc<Flight>, AsIs>;
 #[derive(Debug)]
 pub(crate) struct Flights {
     shards: Box<[Arc<Shard>]>,
+    /// The names of what is being read and has no place in a shard.
+    open: OpenNames,
 }
 
 impl Default for Flights {
     fn default() -> Self {
-        Self { shards: (0..SHARDS).map(|_| Arc::default()).collect() }
+        Self { shards: (0..SHARDS).map(|_| Arc::default()).collect(), open: OpenNames::default() }
     }
 }
 
@@ -46,12 +50,14 @@ impl Shard {
 /// One load.
 #[derive(Debug)]
 pub(crate) struct Flight {
-    key: SmallVec<[u8; 40]>,
+    item: Arc<Item>,
     snapshot: Snapshot,
     /// Known once the leader has asked the shared layers.
     tokens: OnceLock<LayerTokens>,
     state: Mutex<State>,
     changed: Notify,
+    /// Where its name stands when the flight has no place in its shard.
+    open: OnceLock<Open>,
 }
 
 #[derive(Debug, Clone)]
@@ -84,36 +90,67 @@ impl Flights {
         &self.shards[usize::try_from(hash >> 48).unwrap_or(0) % SHARDS]
     }
 
-    /// Joins the load that runs under the same versions, or begins one. With `by_tokens` the shared tokens have to be the
-    /// same as well: for readers that may not be answered by what this process alone believes.
-    pub(crate) fn enter(&self, key: Lookup<'_>, ticket: &Ticket, by_tokens: bool) -> Entered {
+    /// Keeps names among those being read.
+    pub(crate) fn open<'n>(&self, names: impl IntoIterator<Item = &'n StampName>) -> Open {
+        self.open.add(names)
+    }
+
+    /// The names being read for which `wanted` is true.
+    pub(crate) fn names(&self, wanted: impl Fn(&StampName) -> bool) -> Vec<StampName> {
+        // In this order: a flight that loses its place has its name among the open ones before.
+        let mut names = Vec::new();
+        for shard in &self.shards {
+            let running = shard.running();
+            names.extend(
+                running.values().map(|flight| flight.item.name()).filter(|name| wanted(name)).cloned(),
+            );
+        }
+        names.extend(self.open.filter(wanted));
+        names
+    }
+
+    /// Joins the load that runs under the same versions, or begins one. The versions are taken once the name is among those being
+    /// read. With tokens the shared ones have to be the same as well: for readers that may not be answered by what this process
+    /// alone believes.
+    pub(crate) fn enter(
+        &self,
+        item: &Arc<Item>,
+        versions: impl FnOnce() -> Snapshot,
+        tokens: Option<&LayerTokens>,
+    ) -> Entered {
+        let key = item.key.lookup();
         let shard = self.shard(key.hash());
         let mut running = shard.running();
+        // Whoever looks for names waits for the lock, and finds it.
+        let snapshot = versions();
         let there = running.get(&key.hash());
+        let same_key = there.is_none_or(|there| there.item.key.lookup().bytes() == key.bytes());
         if let Some(flight) = there
-            && *flight.key == *key.bytes()
-            && (flight.snapshot == ticket.snapshot || mistake!(JoinAny))
-            && (!by_tokens
-                || mistake!(JoinNoToken)
-                || flight.tokens.get().is_some_and(|t| t.same(&ticket.tokens)))
+            && same_key
+            && (flight.snapshot == snapshot || mistake!(JoinAny))
+            && tokens.is_none_or(|tokens| {
+                mistake!(JoinNoToken) || flight.tokens.get().is_some_and(|t| t.same(tokens))
+            })
         {
             return Entered::Join(Arc::clone(flight));
         }
-        let tokens = OnceLock::new();
-        if by_tokens {
-            // A new cell is empty.
-            let _ = tokens.set(ticket.tokens.clone());
-        }
         let flight = Arc::new(Flight {
-            key: SmallVec::from_slice(key.bytes()),
-            snapshot: ticket.snapshot.clone(),
-            tokens,
+            item: Arc::clone(item),
+            snapshot,
+            tokens: tokens.map_or_else(OnceLock::new, |tokens| tokens.clone().into()),
             state: Mutex::new(State::Running),
             changed: Notify::new(),
+            open: OnceLock::new(),
         });
         // One of another key with the same hash keeps its place: nobody joins this one.
-        if there.is_none_or(|there| *there.key == *key.bytes()) {
-            running.insert(key.hash(), Arc::clone(&flight));
+        let placeless = if same_key {
+            running.insert(key.hash(), Arc::clone(&flight))
+        } else {
+            Some(Arc::clone(&flight))
+        };
+        if let Some(placeless) = placeless {
+            // Nobody else sets it: each flight loses its place once.
+            let _ = placeless.open.set(self.open.add([placeless.item.name()]));
         }
         Entered::Lead(Lead { shard: Arc::clone(shard), hash: key.hash(), flight, ended: false })
     }
@@ -141,6 +178,11 @@ impl Flight {
 }
 
 impl Lead {
+    /// The versions that the load runs under.
+    pub(crate) fn snapshot(&self) -> &Snapshot {
+        &self.flight.snapshot
+    }
+
     /// Tells under which tokens the load runs.
     pub(crate) fn under(&self, tokens: &LayerTokens) {
         // Set once already where the reader knew them before it began.

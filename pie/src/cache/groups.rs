@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::latency::{Histogram, Latency};
-use super::stamps::StampName;
+use super::names::Others;
 use super::stats::{Counter, Striped, rate};
 use crate::error::Result;
 use crate::query::policy::Effective;
@@ -109,14 +109,18 @@ impl GroupId {
     }
 }
 
+/// How many times a group has what its rows have in common.
+const COPIES: usize = 8;
+
 /// The counters of one group in one engine: a look-up counts once, whichever layer answered.
 #[derive(Debug)]
 pub(crate) struct Group {
     id: &'static GroupId,
     /// What reads have that say nothing of their own about the cache.
     plain: OnceLock<Effective>,
-    /// What a row depends on besides its own name, for the handle that asked first.
-    row_names: OnceLock<(Box<str>, Arc<[StampName]>)>,
+    /// What a row depends on besides its own name, for the scope that was asked for first. Several times the same: each is counted by few
+    /// threads.
+    row_names: [OnceLock<(Box<str>, Arc<Others>)>; COPIES],
     /// Look-ups that the first layer answered at once.
     pub(crate) hits_at_once: Striped,
     /// The other look-ups that a layer answered.
@@ -136,7 +140,7 @@ impl Group {
         Self {
             id,
             plain: OnceLock::new(),
-            row_names: OnceLock::new(),
+            row_names: std::array::from_fn(|_| OnceLock::new()),
             hits_at_once: Striped::default(),
             later_hits: Striped::default(),
             misses: Counter::default(),
@@ -173,17 +177,16 @@ impl Group {
     pub(crate) fn row_names(
         &self,
         scope: &str,
-        make: impl FnOnce() -> Result<Arc<[StampName]>>,
-    ) -> Result<Arc<[StampName]>> {
-        if self.id.kind != GroupKind::Model {
-            return make();
-        }
-        match self.row_names.get() {
+        make: impl FnOnce() -> Result<Others>,
+    ) -> Result<Arc<Others>> {
+        let copy = &self.row_names[Striped::of_thread() % COPIES];
+        match copy.get() {
+            _ if self.id.kind != GroupKind::Model => make().map(Arc::new),
             Some((of, names)) if **of == *scope => Ok(Arc::clone(names)),
-            Some(_) => make(),
+            Some(_) => make().map(Arc::new),
             None => {
-                let made = make()?;
-                let _ = self.row_names.set((scope.into(), Arc::clone(&made)));
+                let made = Arc::new(make()?);
+                let _ = copy.set((scope.into(), Arc::clone(&made)));
                 Ok(made)
             }
         }

@@ -168,5 +168,5 @@ pub(crate) fn item(
     let full = [&head(&MANUAL, KeyKind::Manual, (0, 0), FINGERPRINT), name.as_str().as_bytes()].concat();
     let lookup = Lookup { full: &full, hash: chain.stamps.hash(&full) };
     let key = Key::new(lookup, scope, key, FINGERPRINT);
-    Ok(Item { key, others: others.into(), limits, codec: &CODEC, group: &MANUAL })
+    Ok(Item { key, others: Arc::new(others.into_iter().collect()), limits, codec: &CODEC, group: &MANUAL })
 }

@@ -4,9 +4,11 @@ use std::fmt;
 use std::iter::{Chain, Once, once};
 use std::ops::Deref;
 use std::slice;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use super::stamps::StampName;
+use smallvec::SmallVec;
+
+use super::stamps::{Slots, StampName, Stamps};
 use crate::codec::Token;
 
 /// The names that a value depends on: that of its own key first, then the others.
@@ -64,6 +66,35 @@ impl<'a> IntoIterator for Names<'a> {
 
     fn into_iter(self) -> Self::IntoIter {
         once(self.own).chain(self.others)
+    }
+}
+
+/// What a value depends on besides the name of its key; the rows of a model share one.
+#[derive(Debug)]
+pub(crate) struct Others {
+    names: SmallVec<[StampName; 4]>,
+    /// Where the versions of the names are, once it was asked for.
+    slots: OnceLock<Slots>,
+}
+
+impl Others {
+    /// Where the versions of the names are in the versions of an engine; always the same one's.
+    pub(crate) fn slots(&self, stamps: &Stamps) -> &Slots {
+        self.slots.get_or_init(|| stamps.slots(&self.names))
+    }
+}
+
+impl Deref for Others {
+    type Target = [StampName];
+
+    fn deref(&self) -> &[StampName] {
+        &self.names
+    }
+}
+
+impl FromIterator<StampName> for Others {
+    fn from_iter<I: IntoIterator<Item = StampName>>(names: I) -> Self {
+        Self { names: names.into_iter().collect(), slots: OnceLock::new() }
     }
 }
 

@@ -39,6 +39,8 @@ pub(crate) struct Open {
 /// One name's place among those being read, or that of several.
 #[derive(Debug)]
 pub(crate) enum Opened {
+    /// Found with its flight, as long as that has not ended.
+    InFlight,
     Alone(#[allow(dead_code, reason = "kept until dropped")] Open),
     Together(#[allow(dead_code, reason = "kept until dropped")] Arc<Open>),
 }

@@ -53,11 +53,12 @@ struct Read<'r, 'l> {
 }
 
 /// How far a read of one value is when it goes on in a box, and its versions.
+#[allow(clippy::large_enum_variant, reason = "it goes into a box at once, with the read")]
 enum Begun {
     /// It leads, and this is what the layers have.
     Asked(Ticket, Lead, Option<Found>),
     /// Another leads.
-    Joined(Ticket, Arc<Flight>),
+    Joined(Arc<Flight>),
 }
 
 /// Items to load, by their places, each with the duty to.
@@ -115,7 +116,8 @@ impl<'r, 'l> Read<'r, 'l> {
             for i in missing {
                 let item = &self.items[i];
                 let ticket = self.tickets[i].get_or_insert_with(|| self.chain.ticket(item));
-                match self.chain.flights.enter(item.key.lookup(), ticket, self.past_memory) {
+                let tokens = self.past_memory.then_some(&ticket.tokens);
+                match self.chain.flights.enter(item, || ticket.snapshot.clone(), tokens) {
                     Entered::Lead(lead) => led.push((i, lead)),
                     Entered::Join(flight) => joined.push((i, flight)),
                 }
@@ -134,14 +136,16 @@ impl<'r, 'l> Read<'r, 'l> {
     /// Goes on with a read of one value whose first round has begun.
     async fn go_on(&mut self, begun: Begun) -> Result<()> {
         match begun {
-            Begun::Asked(ticket, lead, found) => {
+            Begun::Asked(mut ticket, lead, found) => {
+                // What is loaded is stored after its flight.
+                self.chain.keep_open(&mut ticket, &self.items[0]);
                 self.tickets.push(Some(ticket));
                 let left = self.settle(0, lead, found).into_iter().collect();
                 self.insist(&places(&left))?;
                 self.lead_load(left).await?;
             }
-            Begun::Joined(ticket, flight) => {
-                self.tickets.push(Some(ticket));
+            Begun::Joined(flight) => {
+                self.tickets.push(None);
                 self.join(0, &flight).await?;
             }
         }
@@ -420,12 +424,7 @@ impl Chain {
     )]
     fn begin(&self, item: &Arc<Item>) -> impl Future<Output = std::result::Result<Found, Begun>> + Send {
         async move {
-            let mut ticket = self.ticket(item);
-            pause!();
-            let lead = match self.flights.enter(item.key.lookup(), &ticket, false) {
-                Entered::Lead(lead) => lead,
-                Entered::Join(flight) => return Err(Begun::Joined(ticket, flight)),
-            };
+            let (mut ticket, lead) = self.enter(item).map_err(Begun::Joined)?;
             pause!();
             match self.look_up_one(item, Some(&mut ticket), Which::All).await {
                 Some(found) if !found.stale => {
@@ -494,10 +493,9 @@ impl Chain {
         let (chain, running) = (Arc::clone(self), self.tasks.start());
         drop(task::spawn(async move {
             let items = [item];
-            let mut tickets = [Some(chain.ticket(&items[0]))];
-            if let [Some(ticket)] = &tickets
-                && let Entered::Lead(lead) = chain.flights.enter(items[0].key.lookup(), ticket, false)
-            {
+            if let Ok((mut ticket, lead)) = chain.enter(&items[0]) {
+                chain.keep_open(&mut ticket, &items[0]);
+                let mut tickets = [Some(ticket)];
                 let found = chain.look_up_one(&items[0], tickets[0].as_mut(), Which::Below).await;
                 if let [Some(ticket)] = &tickets {
                     lead.under(&ticket.tokens);

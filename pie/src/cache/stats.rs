@@ -72,11 +72,17 @@ thread_local! {
 }
 
 impl Striped {
+    /// The line of this thread: small numbers, the same for the whole life of a thread, and for few others.
+    #[inline(always)]
+    pub(crate) fn of_thread() -> usize {
+        // While a thread ends it has none.
+        MINE.try_with(|mine| mine.0).unwrap_or(LINES - 1)
+    }
+
     /// Counts one; gives how many this thread, or those that share its line, counted before.
     #[inline(always)]
     pub(crate) fn add_one(&self) -> u64 {
-        // While a thread ends it has none.
-        let mine = MINE.try_with(|mine| mine.0).unwrap_or(LINES - 1);
+        let mine = Self::of_thread();
         match self.0.get(mine) {
             Some(Line(count)) if mine < LINES - 1 => {
                 let before = count.load(Ordering::Relaxed);

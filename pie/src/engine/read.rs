@@ -299,14 +299,14 @@ impl Engine {
             let names = spec.other_names(condition, namespaces.len())?;
             let mut stamps = self.stamps(&names);
             stamps.extend(namespaces);
-            Ok(stamps.into())
+            Ok(stamps.into_iter().collect())
         };
         let others =
             if spec.row().is_some() && spec.options().tags().is_empty() && spec.rest().family.is_none() {
                 // They are the same for every row of the model.
                 self.chain().groups.of((spec.schema.group)()).row_names(self.scope(), others)?
             } else {
-                others()?
+                Arc::new(others()?)
             };
         let (full, fingerprint) = (spec.memory_key(table, self.inner_scope()), key.fingerprint);
         Ok(Item {

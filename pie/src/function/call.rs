@@ -316,7 +316,7 @@ impl<'a> Call<'a> {
         let hash = engine.chain().stamps.hash(full);
         Ok(Item {
             key: Key::new(Lookup { full, hash }, engine.scope(), &logical, self.fingerprint),
-            others: stamps.into(),
+            others: Arc::new(stamps.into_iter().collect()),
             limits: policy.rules.limits,
             codec,
             group: &self.function.group,

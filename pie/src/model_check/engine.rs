@@ -288,7 +288,7 @@ impl Engine {
         let others = [name("f:user"), name("i:users.status=a"), name("t:users"), name("n")];
         Arc::new(Item {
             key,
-            others: others.into(),
+            others: Arc::new(others.into_iter().collect()),
             limits: rules(way).limits,
             codec: &CODEC,
             group: &crate::cache::groups::MANUAL,

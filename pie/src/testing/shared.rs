@@ -1,5 +1,6 @@
 //! The conformance suite of layers that several processes share.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -146,7 +147,7 @@ async fn invalidations(layer: &dyn SharedLayer, maker: &Maker, prefix: &str, fou
     let namespace = StampName::new(prefix, "n");
     let covered = all || {
         let mut item = maker.item(prefix, "end:a");
-        item.others = item.others.iter().cloned().chain([namespace]).collect();
+        item.others = Arc::new(item.others.iter().cloned().chain([namespace]).collect());
         one(layer, &item, found).await.tokens.len() == item.names().len()
     };
     found.unless(covered, "a key that matches keeps its token after `invalidate_pattern`");

@@ -22,7 +22,8 @@ type Waiting = (Arc<Item>, oneshot::Sender<SharedReply>);
 /// Who waits for the task that asks for all of them.
 pub(super) struct Gathering {
     waiting: Mutex<Vec<Waiting>>,
-    /// How many readers are asking or waiting.
+    /// How many calls are under way, or about to be. Readers that wait are not counted: each would take the line of memory away from
+    /// the other threads, twice.
     asking: AtomicUsize,
     enabled: bool,
 }
@@ -37,22 +38,39 @@ impl Gathering {
     }
 }
 
-/// One of those who are asking, until dropped.
-struct Asking<'g>(&'g AtomicUsize);
+/// A call under way, until dropped.
+struct Asking(Arc<Level>);
 
-impl Drop for Asking<'_> {
+impl Asking {
+    fn start(level: &Arc<Level>) -> Self {
+        level.gathering.asking.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(level))
+    }
+}
+
+impl Drop for Asking {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.gathering.asking.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 /// The right and the duty to ask for those who wait. When it is dropped without having done so, as the runtime is gone, they ask
 /// by themselves.
-struct Turn(Option<Arc<Level>>);
+struct Turn {
+    asking: Asking,
+    taken: bool,
+}
 
 impl Turn {
+    fn level(&self) -> &Level {
+        &self.asking.0
+    }
+
     fn take(&mut self) -> Vec<Waiting> {
-        self.0.take().map(|level| std::mem::take(&mut *level.gathering.waiting())).unwrap_or_default()
+        match std::mem::replace(&mut self.taken, true) {
+            true => Vec::new(),
+            false => std::mem::take(&mut *self.level().gathering.waiting()),
+        }
     }
 }
 
@@ -65,15 +83,14 @@ impl Drop for Turn {
 impl Chain {
     /// Asks a shared layer for one item, together with others that are asked for at the same time; `None` where it failed.
     pub(super) async fn read_together(level: &Arc<Level>, item: &Arc<Item>) -> Option<SharedReply> {
-        let others = level.gathering.asking.fetch_add(1, Ordering::Relaxed);
-        let _asking = Asking(&level.gathering.asking);
-        if others > 0
-            && level.gathering.enabled
+        if level.gathering.enabled
+            && level.gathering.asking.load(Ordering::Relaxed) > 0
             && let Some(answer) = Self::ask_with_others(level, item)
             && let Ok(reply) = answer.await
         {
             return Some(reply);
         }
+        let _asking = Asking::start(level);
         // Also where the call for all of them failed: perhaps because of a value of another.
         Self::call(level, &[item]).await?.pop()
     }
@@ -90,16 +107,18 @@ impl Chain {
             waiting.len() == 1
         };
         if first {
-            let (level, mut turn) = (Arc::clone(level), Turn(Some(Arc::clone(level))));
+            let mut turn = Turn { asking: Asking::start(level), taken: false };
             drop(task::spawn(async move {
                 tokio::task::yield_now().await;
                 let waiting = turn.take();
                 let items: Vec<&Arc<Item>> = waiting.iter().map(|(item, _)| item).collect();
-                let replies = Self::call(&level, &items).await.unwrap_or_default();
+                let replies = Self::call(turn.level(), &items).await.unwrap_or_default();
                 for ((_, sender), reply) in waiting.into_iter().zip(replies) {
                     // A reader that is gone needs none.
                     let _ = sender.send(reply);
                 }
+                // Whoever was answered and asks for the next value at once still finds others asking.
+                tokio::task::yield_now().await;
             }));
         }
         Some(answer)

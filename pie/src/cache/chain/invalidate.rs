@@ -121,7 +121,7 @@ impl Chain {
         };
         // In this order: what is stored while the layers are walked was being loaded before.
         if !mistake!(GlobIgnoresFlights) {
-            self.stamps.bump(&self.open.filter(|name| wanted(name.as_str())));
+            self.stamps.bump(&self.flights.names(|name| wanted(name.as_str())));
         }
         for level in self.levels().iter().filter(|level| level.layer.shared().is_none()) {
             let mut names = Vec::new();

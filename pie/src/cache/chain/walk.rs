@@ -346,7 +346,7 @@ impl Chain {
             places.push(place);
             whole.push(Arc::new(Item {
                 key: item.key.clone(),
-                others: others.into(),
+                others: Arc::new(others.into_iter().collect()),
                 limits: item.limits,
                 codec: item.codec,
                 group: item.group,

@@ -64,6 +64,9 @@ struct Questions<'r> {
     of_reads: SmallVec<[Places; 1]>,
 }
 
+/// A list of what several reads depend on, and which part of the places is its.
+type List<'r> = (&'r [StampName], (usize, usize));
+
 /// Where the tokens of one read will be.
 struct Places {
     /// The place of its own name; `None` where that is asked for in another way.
@@ -80,15 +83,18 @@ impl<'r> Questions<'r> {
             places: SmallVec::new(),
             of_reads: SmallVec::with_capacity(reads.len()),
         };
-        let mut before: Option<(&[StampName], (usize, usize))> = None;
+        // Rows of one model have one of a few lists.
+        let mut before: SmallVec<[List<'_>; 4]> = SmallVec::new();
         for read in reads {
             // Its copy is the first: only names of families and the namespace have others.
             let own = (!alone).then(|| questions.ask((read.names.own(), 0)));
-            // Rows of one model have the same list, of which one server has the same tokens.
+            // The same list has the same tokens where there is one server.
             let same = before
-                .filter(|(list, _)| layout == Layout::Single && std::ptr::eq(*list, read.names.others()));
-            let others = same.map_or_else(
-                || {
+                .iter()
+                .find(|(list, _)| layout == Layout::Single && std::ptr::eq(*list, read.names.others()));
+            let others = match same {
+                Some((_, places)) => *places,
+                None => {
                     let from = questions.places.len();
                     for name in read.names.others() {
                         let copied = (name, layout.copy(name, read.key));
@@ -99,11 +105,13 @@ impl<'r> Questions<'r> {
                         };
                         questions.places.push(place);
                     }
-                    (from, questions.places.len())
-                },
-                |(_, places)| places,
-            );
-            before = Some((read.names.others(), others));
+                    let places = (from, questions.places.len());
+                    if before.len() < before.inline_size() {
+                        before.push((read.names.others(), places));
+                    }
+                    places
+                }
+            };
             questions.of_reads.push(Places { own, others });
         }
         questions
