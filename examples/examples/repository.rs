@@ -5,13 +5,21 @@
 
 use pie::prelude::*;
 use serde::{Deserialize, Serialize};
-use sqlx::SqlitePool;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{FromRow, Row, SqlitePool};
 
-#[derive(Debug, Clone, Serialize, Deserialize, sqlx::FromRow)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Product {
     id: i64,
     name: String,
     cents: i64,
+}
+
+/// As `#[derive(sqlx::FromRow)]` would have it; that takes a feature of sqlx that compiles all of its databases a second time.
+impl FromRow<'_, SqliteRow> for Product {
+    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        Ok(Self { id: row.try_get("id")?, name: row.try_get("name")?, cents: row.try_get("cents")? })
+    }
 }
 
 #[derive(Debug)]
