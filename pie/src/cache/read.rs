@@ -61,6 +61,12 @@ enum Begun {
     Joined(Arc<Flight>),
 }
 
+/// What is left of the first round of a read of one value.
+enum Rest {
+    Load(Led),
+    Join(Arc<Flight>),
+}
+
 /// Items to load, by their places, each with the duty to.
 type Led = Single<(usize, Lead)>;
 
@@ -133,8 +139,8 @@ impl<'r, 'l> Read<'r, 'l> {
         }
     }
 
-    /// Goes on with a read of one value whose first round has begun.
-    async fn go_on(&mut self, begun: Begun) -> Result<()> {
+    /// Takes up a read of one value whose first round has begun; the rest of the round is to be waited for.
+    fn take_up(&mut self, begun: Begun) -> Result<Rest> {
         match begun {
             Begun::Asked(mut ticket, lead, found) => {
                 // What is loaded is stored after its flight.
@@ -142,14 +148,29 @@ impl<'r, 'l> Read<'r, 'l> {
                 self.tickets.push(Some(ticket));
                 let left = self.settle(0, lead, found).into_iter().collect();
                 self.insist(&places(&left))?;
-                self.lead_load(left).await?;
+                Ok(Rest::Load(left))
             }
             Begun::Joined(flight) => {
                 self.tickets.push(None);
-                self.join(0, &flight).await?;
+                Ok(Rest::Join(flight))
             }
         }
-        self.rounds().await
+    }
+
+    /// Goes on with it.
+    fn go_on(&mut self, begun: Begun) -> impl Future<Output = Result<()>> + Send {
+        let rest = self.take_up(begun);
+        async move {
+            match rest {
+                Ok(Rest::Load(led)) => self.lead_load(led).await?,
+                Ok(Rest::Join(flight)) => self.join(0, &flight).await?,
+                Err(error) => return Err(error),
+            }
+            match &*self.states {
+                [State { got: Some(_), .. }] => Ok(()),
+                _ => Box::pin(self.rounds()).await,
+            }
+        }
     }
 
     /// Waits for the load of another.
@@ -215,7 +236,7 @@ impl<'r, 'l> Read<'r, 'l> {
             let item = &self.items[*i];
             let mut patience = lease;
             loop {
-                let released = match self.chain.lock(item, lease).await {
+                let released = match Box::pin(self.chain.lock(item, lease)).await {
                     Locked::Nobodys => break,
                     Locked::Mine(mine) => {
                         // Whoever had it before may have filled the cache since it was asked.
@@ -231,7 +252,7 @@ impl<'r, 'l> Read<'r, 'l> {
                         true => patience,
                         false => (lease / 8).clamp(5, 250).min(patience),
                     };
-                    if task::timeout(Duration::from_millis(pause), released).await.is_none() {
+                    if Box::pin(task::timeout(Duration::from_millis(pause), released)).await.is_none() {
                         patience = patience.saturating_sub(pause);
                     }
                 }
@@ -240,7 +261,7 @@ impl<'r, 'l> Read<'r, 'l> {
                     (_, true) => Which::Shared,
                     _ => Which::Below,
                 };
-                led = self.ask(led, which).await?;
+                led = Box::pin(self.ask(led, which)).await?;
                 if led.is_empty() || mine || patience == 0 {
                     break;
                 }
@@ -260,7 +281,9 @@ impl<'r, 'l> Read<'r, 'l> {
             }
         }
         let (items, tickets, rules) = (self.items, &mut self.tickets, self.rules);
-        for (i, payload) in self.chain.load(items, led, tickets, rules, self.loader, locking).await? {
+        // In a box: alone, both have a size that glibc keeps pieces of at hand for each thread.
+        let load = Box::pin(self.chain.load(items, led, tickets, rules, self.loader, locking));
+        for (i, payload) in load.await? {
             self.states[i].got = Some(Got::Loaded(payload));
         }
         Ok(())
@@ -438,28 +461,36 @@ impl Chain {
     }
 
     /// A read of one value, from its beginning or from where it is.
-    async fn get_slowly(
+    #[allow(
+        clippy::manual_async_fn,
+        reason = "an `async fn` has each of its arguments twice, and each load waits with room for them"
+    )]
+    fn get_slowly(
         self: &Arc<Self>,
         item: &Arc<Item>,
         rules: &Rules,
         loader: &mut (dyn Loader + '_),
         begun: Option<Begun>,
-    ) -> Result<Got> {
-        let mut states = [State::default()];
-        let mut read = Read::new(self, std::slice::from_ref(item), rules, loader, &mut states);
-        // Decided when it began, also if messages stopped to arrive since.
-        read.past_memory &= begun.is_none();
-        let outcome = match (begun, rules.timeout) {
-            (Some(begun), _) => read.go_on(begun).await,
-            (None, None) => read.run().await,
-            // In a box, so that the usual way is not as large as both.
-            (None, Some(limit)) => Box::pin(read.run_within(limit)).await,
-        };
-        let [state] = states;
-        match (self.answer(state, item, rules), outcome) {
-            (Some(got), _) => Ok(got),
-            (None, Err(error)) => Err(error),
-            (None, Ok(())) => unreachable!("a read that ends without an error has an answer"),
+    ) -> impl Future<Output = Result<Got>> + Send {
+        async move {
+            let mut states = [State::default()];
+            let mut read = Read::new(self, std::slice::from_ref(item), rules, loader, &mut states);
+            // Decided when it began, also if messages stopped to arrive since.
+            read.past_memory &= begun.is_none();
+            // All but the usual way in boxes, so that it is not as large as they are.
+            let outcome = match begun {
+                Some(begun) => read.go_on(begun).await,
+                None => match rules.timeout {
+                    None => Box::pin(read.run()).await,
+                    Some(limit) => Box::pin(read.run_within(limit)).await,
+                },
+            };
+            let [state] = states;
+            match (self.answer(state, item, rules), outcome) {
+                (Some(got), _) => Ok(got),
+                (None, Err(error)) => Err(error),
+                (None, Ok(())) => unreachable!("a read that ends without an error has an answer"),
+            }
         }
     }
 
@@ -564,7 +595,7 @@ impl Chain {
         }
         pause!();
         // Layers of this process before the flight ends: whoever comes next finds the value there. Shared ones after it.
-        let writing = self.store_here(values).await;
+        let writing = Box::pin(self.store_here(values)).await;
         pause!();
         for ((_, lead), (_, payload)) in led.into_iter().zip(&loaded) {
             lead.finish(|| Ok(Got::Loaded(payload.clone())));

@@ -9,6 +9,7 @@ use sqlx::{AssertSqlSafe, Column, Either, Pool, Row as _, SqlSafeStr, SqlStr};
 use super::sql::{self, Dialect, Statement};
 use super::{Cascade, RawRows, RawStatement, Row, Savepoint, Session, Transaction, Written};
 use crate::cache::BoxFuture;
+use crate::cache::chain::Single;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ColumnDef, ColumnType, Datum, Model, RowReader, Schema};
 use crate::plan::{Ask, ReadPlan, WritePlan};
@@ -296,15 +297,20 @@ impl<D: Driver> Pooled<D> {
 impl<D: Driver> Session for Pooled<D> {
     fn read<'a>(&'a mut self, plan: &'a ReadPlan) -> BoxFuture<'a, Result<Vec<Row>>> {
         Box::pin(async move {
+            // As little as can be is done while others may wait for the connection.
             let (text, values) = self.dialect.read(plan)?;
-            let types = Types::of(plan);
+            let (arguments, types) = (D::arguments(values, Source::Plan)?, Types::of(plan));
+            let one = plan.single || matches!(plan.ask, Ask::Count | Ask::Exists);
             let mut connection = self.acquire().await?;
-            if !plan.single && !matches!(plan.ask, Ask::Count | Ask::Exists) {
-                return fetch::<D>(&mut *connection, (text, values), types).await;
+            let rows: Single<D::Row> = match one {
+                true => D::fetch_optional(&mut *connection, text, arguments)
+                    .await
+                    .map(|row| row.into_iter().collect()),
+                false => D::fetch(&mut *connection, text, arguments).await.map(Single::from_vec),
             }
-            let arguments = D::arguments(values, Source::Plan)?;
-            let row = D::fetch_optional(&mut *connection, text, arguments).await.map_err(D::failure)?;
-            row.iter().map(|row| row_of::<D>(row, types)).collect()
+            .map_err(D::failure)?;
+            drop(connection);
+            rows.iter().map(|row| row_of::<D>(row, types)).collect()
         })
     }
 
