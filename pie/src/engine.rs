@@ -164,6 +164,11 @@ impl Engine {
         self.in_turn_of(schema.model, schema.policy.max_loads, load).await
     }
 
+    /// Whether a load may have to wait for its turn.
+    pub(crate) fn takes_turns(&self, schema: &'static Schema) -> bool {
+        schema.policy.max_loads.is_some() || self.core.gate.is_capped()
+    }
+
     /// Runs a load of the model or function of this name, of which so many may run at once.
     pub(crate) async fn in_turn_of<T>(
         &self,

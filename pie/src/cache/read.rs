@@ -551,7 +551,11 @@ impl Chain {
     }
 
     /// Asks the loader, stores what it gives, and tells those who wait.
-    async fn load(
+    #[allow(
+        clippy::manual_async_fn,
+        reason = "an `async fn` has each of its arguments twice, and each load waits with room for them"
+    )]
+    fn load(
         self: &Arc<Self>,
         items: &[Arc<Item>],
         led: Led,
@@ -559,57 +563,63 @@ impl Chain {
         rules: &Rules,
         loader: &mut (dyn Loader + '_),
         locking: Option<Locking>,
-    ) -> Result<Single<(usize, Payload)>> {
-        let wanted = places(&led);
-        let Some((first, _)) = led.first() else { return Ok(Single::new()) };
-        let group = self.group(&items[*first]);
-        group.loads.add(1);
-        let start = Instant::now();
-        let span = tracing::debug_span!("pie.load", of = group.name(), values = wanted.len());
-        let payloads = match loader.load(&wanted).instrument(span).await {
-            Ok(payloads) if payloads.len() == led.len() => {
-                group.loaded(start.elapsed());
-                payloads
+    ) -> impl Future<Output = Result<Single<(usize, Payload)>>> + Send {
+        async move {
+            let wanted = places(&led);
+            let Some((first, _)) = led.first() else { return Ok(Single::new()) };
+            let group = self.group(&items[*first]);
+            group.loads.add(1);
+            let start = Instant::now();
+            let span = tracing::debug_span!("pie.load", of = group.name(), values = wanted.len());
+            let loading = loader.load(&wanted);
+            let outcome = match span.is_disabled() {
+                true => loading.await,
+                false => loading.instrument(span).await,
+            };
+            let payloads = match outcome {
+                Ok(payloads) if payloads.len() == led.len() => {
+                    group.loaded(start.elapsed());
+                    payloads
+                }
+                Ok(_) => {
+                    group.failed_loads.add(1);
+                    let error =
+                        Error::new(ErrorKind::Decode, "a load gave another number of values than asked for");
+                    led.into_iter().for_each(|(_, lead)| lead.finish(|| Err(error.clone())));
+                    return Err(error);
+                }
+                Err(error) => {
+                    group.failed_loads.add(1);
+                    tracing::debug!(of = group.name(), %error, "a load failed");
+                    led.into_iter().for_each(|(_, lead)| lead.finish(|| Err(error.clone())));
+                    return Err(error);
+                }
+            };
+            let mut loaded = Single::with_capacity(payloads.len());
+            let mut stored = Vec::new();
+            pause!();
+            // Layers of this process before the flight ends: whoever comes next finds the value there. Shared ones after it.
+            for ((i, _), payload) in led.iter().zip(payloads) {
+                if let (Some(ttl), Some(ticket)) = (rules.draw(payload.empty), tickets[*i].take()) {
+                    stored.extend(self.store_here(&items[*i], payload.clone(), ttl, ticket).await);
+                }
+                loaded.push((*i, payload));
             }
-            Ok(_) => {
-                group.failed_loads.add(1);
-                let error =
-                    Error::new(ErrorKind::Decode, "a load gave another number of values than asked for");
-                led.into_iter().for_each(|(_, lead)| lead.finish(|| Err(error.clone())));
-                return Err(error);
+            pause!();
+            for ((_, lead), (_, payload)) in led.into_iter().zip(&loaded) {
+                lead.finish(|| Ok(Got::Loaded(payload.clone())));
             }
-            Err(error) => {
-                group.failed_loads.add(1);
-                tracing::debug!(of = group.name(), %error, "a load failed");
-                led.into_iter().for_each(|(_, lead)| lead.finish(|| Err(error.clone())));
-                return Err(error);
+            if let Some(writing) = self.share(stored) {
+                let running = self.tasks.start();
+                drop(task::spawn(async move {
+                    writing.await;
+                    // Others look into the shared layer as soon as they have the lock.
+                    drop(locking);
+                    drop(running);
+                }));
             }
-        };
-        let mut loaded = Single::with_capacity(payloads.len());
-        let mut values = Single::with_capacity(payloads.len());
-        for ((i, _), payload) in led.iter().zip(payloads) {
-            if let (Some(ttl), Some(ticket)) = (rules.draw(payload.empty), tickets[*i].take()) {
-                values.push((Arc::clone(&items[*i]), payload.clone(), ttl, ticket));
-            }
-            loaded.push((*i, payload));
+            Ok(loaded)
         }
-        pause!();
-        // Layers of this process before the flight ends: whoever comes next finds the value there. Shared ones after it.
-        let writing = Box::pin(self.store_here(values)).await;
-        pause!();
-        for ((_, lead), (_, payload)) in led.into_iter().zip(&loaded) {
-            lead.finish(|| Ok(Got::Loaded(payload.clone())));
-        }
-        if let Some(writing) = writing {
-            let running = self.tasks.start();
-            drop(task::spawn(async move {
-                writing.await;
-                // Others look into the shared layer as soon as they have the lock.
-                drop(locking);
-                drop(running);
-            }));
-        }
-        Ok(loaded)
     }
 }
 

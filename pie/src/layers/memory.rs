@@ -142,8 +142,11 @@ impl Memory {
 
     pub(crate) fn put(&self, hash: u64, entry: Entry) {
         let _alone = self.alone(hash);
-        // Counted as a question, so that a value which is asked for again and again is admitted some day.
-        let replaces = self.cache.get(&hash).is_some();
+        // Where mini-moka has to choose, counted as a question, so that a value which is asked for again and again is admitted some day.
+        let replaces = match self.fills.load(Ordering::Relaxed) {
+            true => self.cache.get(&hash).is_some(),
+            false => self.cache.contains_key(&hash),
+        };
         let held = Held::new(entry, &self.front);
         self.front.put(held.entry());
         self.cache.insert(hash, held);

@@ -13,52 +13,67 @@ use crate::task;
 /// A value to store: for so many milliseconds, under the versions of its ticket.
 pub(crate) type Storing = (Arc<Item>, Payload, u64, Ticket);
 
+/// A value that is stored here and goes to shared layers, with the versions that it is stored under.
+pub(crate) type Sharing = (Arc<Item>, Entry, Ticket);
+
 impl Chain {
     /// Stores values, each for its milliseconds, and waits until shared layers have them or failed to take them.
     pub(crate) async fn store_everywhere(self: &Arc<Self>, values: Single<Storing>) {
-        if let Some(writing) = self.store_here(values).await {
+        let mut stored = Vec::new();
+        for (item, payload, ttl, ticket) in values {
+            stored.extend(self.store_here(&item, payload, ttl, ticket).await);
+        }
+        if let Some(writing) = self.share(stored) {
             task::spawn(writing).await;
         }
     }
 
-    /// Stores values in the layers of this process; gives the work that is left.
-    pub(crate) async fn store_here(
+    /// Stores a value for so many milliseconds in the layers of this process; gives it back where shared ones are to have it.
+    #[allow(
+        clippy::manual_async_fn,
+        reason = "an `async fn` has each of its arguments twice, and each load waits with room for them"
+    )]
+    pub(crate) fn store_here(
         self: &Arc<Self>,
-        values: Single<Storing>,
-    ) -> Option<impl Future<Output = ()> + Send + use<>> {
-        self.expire_if_due();
-        let now = self.clock.steady();
-        // What goes to shared layers.
-        let mut stored: Vec<(Arc<Item>, Entry, Ticket)> = Vec::new();
-        for (item, payload, ttl, ticket) in values {
+        item: &Arc<Item>,
+        payload: Payload,
+        ttl: u64,
+        ticket: Ticket,
+    ) -> impl Future<Output = Option<Sharing>> + Send {
+        async move {
+            self.expire_if_due();
             let size = (item.codec.weigh)(&*payload.value);
             if size > self.config.max_entry {
-                self.oversized(&item, size);
-                continue;
+                self.oversized(item, size);
+                return None;
             }
-            let limits = item.limits;
+            let (now, limits) = (self.clock.steady(), item.limits);
             let deadline = now.saturating_add(ttl);
             let keep_until = deadline.saturating_add(limits.window()).min(now.saturating_add(limits.max_age));
             let times = Times { loaded_at: now, deadline, keep_until: keep_until.max(now) };
-            let snapshot = if mistake!(LateSnapshot) {
-                self.stamps.snapshot(item.names())
-            } else {
-                ticket.snapshot.clone()
+            let entry = match mistake!(LateSnapshot) {
+                true => Entry::new(&item.key, payload, size, times, &self.stamps.snapshot(item.names())),
+                false => Entry::new(&item.key, payload, size, times, &ticket.snapshot),
             };
-            let entry = Entry::new(&item.key, payload, size, times, &snapshot);
             // What was invalidated meanwhile is not worth the place of what is valid.
             if self.stamps.holds(entry.snapshot()) {
                 pause!();
                 for level in self.levels().iter().filter(|level| level.layer.shared().is_none()) {
-                    if !self.set_at_once(level, &item, &entry) {
-                        self.set(level, &item, &entry).await;
+                    if !self.set_at_once(level, item, &entry) {
+                        self.set(level, item, &entry).await;
                     }
                 }
             }
-            if ticket.tokens.layers.iter().any(Option::is_some) {
-                stored.push((item, entry, ticket));
-            }
+            let shared = ticket.tokens.layers.iter().any(Option::is_some);
+            shared.then(|| (Arc::clone(item), entry, ticket))
         }
+    }
+
+    /// What is left to do for values that shared layers are to have.
+    pub(crate) fn share(
+        self: &Arc<Self>,
+        stored: Vec<Sharing>,
+    ) -> Option<impl Future<Output = ()> + Send + use<>> {
         if stored.is_empty() {
             return None;
         }
