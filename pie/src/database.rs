@@ -249,6 +249,15 @@ pub trait Database: fmt::Debug + Send + Sync + 'static {
     /// Something that runs plans, each for itself. Does not wait; connections are taken when a plan runs.
     fn session(&self) -> Box<dyn Session>;
 
+    /// Runs a read by itself, as a [session](Self::session) does that is made for it.
+    ///
+    /// # Errors
+    /// The database refused, or could not be reached.
+    fn read<'a>(&'a self, plan: &'a ReadPlan) -> BoxFuture<'a, Result<Vec<Row>>> {
+        let mut session = self.session();
+        Box::pin(async move { session.read(plan).await })
+    }
+
     /// Begins a transaction that sees every commit before it, kept apart from others as much as is asked for, or more. Unless it
     /// is read-only, rows that were read by a plan [for update](ReadPlan::for_update) stay as they were read until it ends: the write path
     /// reads old values so.

@@ -79,6 +79,11 @@ impl Database for Counted {
         Box::new(CountedSession(Arc::clone(&self.statements), self.inner.session()))
     }
 
+    fn read<'a>(&'a self, plan: &'a ReadPlan) -> BoxFuture<'a, Result<Vec<Row>>> {
+        self.statements.fetch_add(1, Ordering::Relaxed);
+        self.inner.read(plan)
+    }
+
     fn begin(&self, options: TxOptions) -> BoxFuture<'_, Result<Box<dyn Transaction>>> {
         Box::pin(async move {
             let inner = self.inner.begin(options).await?;

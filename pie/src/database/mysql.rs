@@ -17,7 +17,7 @@ use super::{Cascade, Database, DatabaseOptions, Returns, Row, Session, Transacti
 use crate::cache::BoxFuture;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ColumnType, Datum, Index, Schema};
-use crate::plan::WritePlan;
+use crate::plan::{ReadPlan, WritePlan};
 
 /// A MySQL or MariaDB database.
 ///
@@ -443,6 +443,10 @@ impl Database for MySql {
 
     fn session(&self) -> Box<dyn Session> {
         Box::new(Pooled { pool: self.pool.clone(), dialect: self.dialect })
+    }
+
+    fn read<'a>(&'a self, plan: &'a ReadPlan) -> BoxFuture<'a, Result<Vec<Row>>> {
+        pooled::read_on(&self.pool, self.dialect, plan)
     }
 
     fn begin(&self, options: TxOptions) -> BoxFuture<'_, Result<Box<dyn Transaction>>> {

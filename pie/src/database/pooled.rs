@@ -294,24 +294,33 @@ impl<D: Driver> Pooled<D> {
     }
 }
 
+/// Runs a read on any connection of a pool.
+pub(super) fn read_on<'a, D: Driver>(
+    pool: &'a Pool<D>,
+    dialect: Dialect,
+    plan: &'a ReadPlan,
+) -> BoxFuture<'a, Result<Vec<Row>>> {
+    Box::pin(async move {
+        // As little as can be is done while others may wait for the connection.
+        let (text, values) = dialect.read(plan)?;
+        let (arguments, types) = (D::arguments(values, Source::Plan)?, Types::of(plan));
+        let one = plan.single || matches!(plan.ask, Ask::Count | Ask::Exists);
+        let mut connection = pool.acquire().await.map_err(D::failure)?;
+        let rows: Single<D::Row> = match one {
+            true => D::fetch_optional(&mut *connection, text, arguments)
+                .await
+                .map(|row| row.into_iter().collect()),
+            false => D::fetch(&mut *connection, text, arguments).await.map(Single::from_vec),
+        }
+        .map_err(D::failure)?;
+        drop(connection);
+        rows.iter().map(|row| row_of::<D>(row, types)).collect()
+    })
+}
+
 impl<D: Driver> Session for Pooled<D> {
     fn read<'a>(&'a mut self, plan: &'a ReadPlan) -> BoxFuture<'a, Result<Vec<Row>>> {
-        Box::pin(async move {
-            // As little as can be is done while others may wait for the connection.
-            let (text, values) = self.dialect.read(plan)?;
-            let (arguments, types) = (D::arguments(values, Source::Plan)?, Types::of(plan));
-            let one = plan.single || matches!(plan.ask, Ask::Count | Ask::Exists);
-            let mut connection = self.acquire().await?;
-            let rows: Single<D::Row> = match one {
-                true => D::fetch_optional(&mut *connection, text, arguments)
-                    .await
-                    .map(|row| row.into_iter().collect()),
-                false => D::fetch(&mut *connection, text, arguments).await.map(Single::from_vec),
-            }
-            .map_err(D::failure)?;
-            drop(connection);
-            rows.iter().map(|row| row_of::<D>(row, types)).collect()
-        })
+        read_on(&self.pool, self.dialect, plan)
     }
 
     fn write<'a>(&'a mut self, plan: &'a WritePlan) -> BoxFuture<'a, Result<Written>> {

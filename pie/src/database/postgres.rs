@@ -14,10 +14,11 @@ use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, PgPool, Row as _, TypeInfo,
 use super::pooled::{self, Done, Driver, Pooled, Source, statements, unreadable};
 use super::refusal::{self, Refusal, bad_url};
 use super::sql::Dialect;
-use super::{Cascade, Database, DatabaseOptions, Session, Transaction, TxOptions};
+use super::{Cascade, Database, DatabaseOptions, Row, Session, Transaction, TxOptions};
 use crate::cache::BoxFuture;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ColumnType, Datum, Schema};
+use crate::plan::ReadPlan;
 
 /// A PostgreSQL database.
 ///
@@ -313,6 +314,10 @@ impl Database for Postgres {
 
     fn session(&self) -> Box<dyn Session> {
         Box::new(Pooled { pool: self.pool.clone(), dialect: Dialect::Postgres })
+    }
+
+    fn read<'a>(&'a self, plan: &'a ReadPlan) -> BoxFuture<'a, Result<Vec<Row>>> {
+        pooled::read_on(&self.pool, Dialect::Postgres, plan)
     }
 
     fn begin(&self, options: TxOptions) -> BoxFuture<'_, Result<Box<dyn Transaction>>> {

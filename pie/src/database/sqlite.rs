@@ -15,10 +15,11 @@ use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Row as _, SqlitePool, TypeI
 use super::options::read_uncommitted;
 use super::pooled::{self, Done, Driver, Pooled, Source, statements, unreadable};
 use super::sql::Dialect;
-use super::{Cascade, Database, DatabaseOptions, Session, Transaction, TxOptions};
+use super::{Cascade, Database, DatabaseOptions, Row, Session, Transaction, TxOptions};
 use crate::cache::BoxFuture;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ColumnType, Datum, Schema};
+use crate::plan::ReadPlan;
 
 /// A SQLite database.
 ///
@@ -229,6 +230,10 @@ impl Database for Sqlite {
 
     fn session(&self) -> Box<dyn Session> {
         Box::new(Pooled { pool: self.pool.clone(), dialect: Dialect::Sqlite })
+    }
+
+    fn read<'a>(&'a self, plan: &'a ReadPlan) -> BoxFuture<'a, Result<Vec<Row>>> {
+        pooled::read_on(&self.pool, Dialect::Sqlite, plan)
     }
 
     fn begin(&self, options: TxOptions) -> BoxFuture<'_, Result<Box<dyn Transaction>>> {

@@ -17,7 +17,7 @@ use crate::cache::groups::Group;
 use crate::cache::key::{Key, Lookup};
 use crate::cache::read::Loader;
 use crate::cache::rules::Limits;
-use crate::database::{Row, Session};
+use crate::database::{Database, Row, Session};
 use crate::error::{Error, Result};
 use crate::layers::memory::{Look, Sight};
 use crate::model::{Datum, Schema};
@@ -195,8 +195,7 @@ where
     fn load<'s>(&'s mut self, _wanted: &'s [usize]) -> BoxFuture<'s, Result<Single<Payload>>> {
         Box::pin(async move {
             let engine = self.engine.borrow();
-            let mut session = engine.database().session();
-            let load = load(&mut *session, &self.spec, self.table);
+            let load = load(Asked::Alone(engine.database()), &self.spec, self.table);
             let payload = match engine.takes_turns(self.spec.schema) {
                 false => load.await?,
                 // In a box: what waits for its turn is moved several times.
@@ -264,19 +263,31 @@ fn reading<'a>(
 
 async fn read_in(tx: &Tx, spec: &Spec<'_>, table: &'static ShapeTable) -> Result<Answer> {
     let mut session = tx.session().await?;
-    load(&mut *session, spec, table).await.map(fresh)
+    load(Asked::Within(&mut *session), spec, table).await.map(fresh)
+}
+
+/// Who is asked for rows.
+enum Asked<'a> {
+    /// The database, for each statement anew.
+    Alone(&'a dyn Database),
+    Within(&'a mut (dyn Session + 'a)),
+}
+
+impl Asked<'_> {
+    fn read<'s>(&'s mut self, plan: &'s ReadPlan) -> BoxFuture<'s, Result<Vec<Row>>> {
+        match self {
+            Self::Alone(database) => database.read(plan),
+            Self::Within(session) => session.read(plan),
+        }
+    }
 }
 
 /// Asks the database.
-async fn load(
-    session: &mut (dyn Session + '_),
-    spec: &Spec<'_>,
-    table: &'static ShapeTable,
-) -> Result<Payload> {
+async fn load(mut asked: Asked<'_>, spec: &Spec<'_>, table: &'static ShapeTable) -> Result<Payload> {
     let (plan, total) = spec.plans(table.fetch, spec.condition());
-    let rows = session.read(&plan).await?;
+    let rows = asked.read(&plan).await?;
     let total = match total {
-        Some(plan) => crate::query::shape::number(&session.read(&plan).await?)?,
+        Some(plan) => crate::query::shape::number(&asked.read(&plan).await?)?,
         None => 0,
     };
     (table.build)(Loaded { rows, total, page: spec.rest().page })
@@ -363,8 +374,7 @@ impl Engine {
             }
         };
         if !policy.enabled || !self.chain().is_enabled() {
-            let mut session = self.database().session();
-            return Box::pin(load(&mut *session, spec, table)).await.map(fresh);
+            return Box::pin(load(Asked::Alone(self.database()), spec, table)).await.map(fresh);
         }
         let item = self.item_of(spec, table, policy.rules.limits)?;
         let mut loader = LoadOne { engine: self, spec, table };
