@@ -138,13 +138,13 @@ fn call(item: &ItemFn, ir: &CachedIr, body: &TokenStream) -> TokenStream {
     let later_name = own("later");
     let (renew, let_later, later) = if ir.detaches {
         let (detached, detached_name) = (detached(item, ir, p), own("detached"));
-        let make = quote!(let #later_name = { #detached #call.later(#shape, #detached_name) };);
+        let make = quote!(let #later_name = { #detached #call.later(#shape(), #detached_name) };);
         (
             quote! {
                 if #call.is_aging() {
                     #(#tags)*
                     #make
-                    #call.renew(&#shape, #later_name);
+                    #call.renew(&#shape(), #later_name);
                 }
             },
             make,
@@ -168,9 +168,9 @@ fn call(item: &ItemFn, ir: &CachedIr, body: &TokenStream) -> TokenStream {
     let body = quote_spanned!(item.sig.ident.span()=> #there::Box::pin(#body));
     let run = if ended.is_some() || ir.detaches {
         let ended = ended.unwrap_or_else(|| quote!(#p::Option::None));
-        quote!(#shape.run_until(#call, #ended, #later, #body))
+        quote!(#shape().run_until(#call, #ended, #later, #body))
     } else {
-        quote!(#shape.run(#call, #body))
+        quote!(#shape().run(#call, #body))
     };
     quote! {
         static #function: #p::Function = #p::Function::new(
@@ -185,12 +185,13 @@ fn call(item: &ItemFn, ir: &CachedIr, body: &TokenStream) -> TokenStream {
         let #kinds = #first.with(#first.inner().wrap());
         let #error = #outer.error();
         #checks
-        let #shape = #outer.shape(#kinds.stored(), #error.sharing());
+        // Each time anew, as nothing but constants: in one place, a hit would write them into memory.
+        let #shape = || #outer.shape(#kinds.stored(), #error.sharing());
         #let_condition
         #let_via
         let mut #call = #p::Call::new(&#function, #via, #of) #only_if;
         #call.key(#key);
-        if let #p::Some(#hit) = #call.hit(&#shape) {
+        if let #p::Some(#hit) = #call.hit(&#shape()) {
             #renew
             return #hit;
         }
