@@ -224,3 +224,73 @@ impl Drop for Lead {
         self.end(|| State::Left);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::chain::{Chain, ChainConfig};
+    use super::super::manual;
+    use super::super::rules::Rules;
+    use super::*;
+    use crate::clock::{Clock, ManualClock};
+
+    fn item(chain: &Chain, key: &str) -> Arc<Item> {
+        let limits = Rules::new(Duration::from_secs(60), Duration::ZERO, Duration::ZERO).limits;
+        let namespace = [StampName::new("pie:", "n")];
+        Arc::new(manual::item(chain, "pie:", &namespace, key, &[], limits).expect("valid"))
+    }
+
+    fn lead(flights: &Flights, chain: &Chain, item: &Arc<Item>) -> Lead {
+        match flights.enter(item, || chain.stamps.snapshot(item.names()), None) {
+            Entered::Lead(lead) => lead,
+            Entered::Join(_) => panic!("nobody leads under these versions"),
+        }
+    }
+
+    /// What a pattern finds.
+    fn found(flights: &Flights) -> Vec<String> {
+        let mut names: Vec<String> =
+            flights.names(|_| true).iter().map(|name| name.as_str().to_owned()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_flight_is_found_by_its_name_from_before_its_versions_are_taken_until_it_ends() {
+        let clock = Clock::from(&ManualClock::new());
+        let chain = Chain::new(Vec::new(), clock, ChainConfig { bits: 10, ..ChainConfig::default() });
+        let (flights, one) = (Flights::default(), item(&chain, "a:1"));
+        let leading = lead(&flights, &chain, &one);
+        assert_eq!(found(&flights), ["pie:~k:a:1"]);
+        assert!(flights.names(|name| name.as_str().ends_with('2')).is_empty());
+
+        // Another takes its place, under newer versions, and ends before it.
+        chain.stamps.bump([one.name()]);
+        let newer = lead(&flights, &chain, &one);
+        assert_eq!(found(&flights), ["pie:~k:a:1", "pie:~k:a:1"]);
+        newer.finish(|| panic!("nobody waits"));
+        assert_eq!(found(&flights), ["pie:~k:a:1"], "the older one lost its place, not its name");
+        drop(leading);
+        assert!(found(&flights).is_empty());
+    }
+
+    #[test]
+    fn a_flight_whose_place_is_that_of_another_key_is_found_as_well() {
+        let clock = Clock::from(&ManualClock::new());
+        let chain = Chain::new(Vec::new(), clock, ChainConfig { bits: 10, ..ChainConfig::default() });
+        let flights = Flights::default();
+        let (one, mut two) = (item(&chain, "a:1"), item(&chain, "a:2"));
+        // The same hash by chance.
+        let full = two.key.lookup().bytes().to_vec();
+        let lookup = super::super::key::Lookup { full: &full, hash: one.key.lookup().hash() };
+        Arc::get_mut(&mut two).expect("nobody else has it").key =
+            super::super::key::Key::new(lookup, "pie:", "a:2", 7);
+        let (first, second) = (lead(&flights, &chain, &one), lead(&flights, &chain, &two));
+        assert_eq!(found(&flights), ["pie:~k:a:1", "pie:~k:a:2"]);
+        drop(first);
+        assert_eq!(found(&flights), ["pie:~k:a:2"]);
+        drop(second);
+        assert!(found(&flights).is_empty());
+    }
+}

@@ -1,8 +1,8 @@
-//! The names of values that are being read or loaded right now.
+//! The names of values that are being read or loaded right now, and are not found with a [flight](super::flights).
 //!
 //! A pattern ends what matches it: entries are found in the layers, but a load that is still running is in none. Its name
-//! stands here from before its snapshot is taken until after its value is stored. Those of one call stand here together, until the
-//! last of them is stored: a name that stands here for too long costs a bump of its version.
+//! stands here from before its snapshot is taken until after its value is stored, or while its flight has no place. Those of one call
+//! stand here together, until the last of them is stored: a name that stands here for too long costs a bump of its version.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
