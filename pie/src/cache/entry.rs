@@ -138,6 +138,10 @@ impl Inner {
         self.hash
     }
 
+    pub(crate) fn weight(&self) -> u32 {
+        self.weight
+    }
+
     /// Takes on to load the value anew; `false` where another took it on, less than `hold` milliseconds ago.
     pub(crate) fn claim(&self, now: u64, hold: u64) -> bool {
         let claimed = self.claimed.load(Ordering::Relaxed);

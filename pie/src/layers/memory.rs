@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::Guard;
-use mini_moka::sync::Cache;
+use mini_moka::sync::{Cache, ConcurrentCacheExt};
 use serde::Deserialize;
 
 use super::front::{Borrowed, Front, Held};
@@ -85,6 +85,8 @@ pub struct Memory {
     front: Arc<Front>,
     /// Whether three quarters of the budget are used.
     fills: AtomicBool,
+    /// The bytes of entries that may wait in mini-moka's queues, which keep them alive also when they were evicted or replaced.
+    waiting: AtomicU64,
     config: MemoryConfig,
     /// mini-moka tells nobody what it evicts. What it holds is what was put in, less what was taken out, less that: so who
     /// puts in and takes out counts, one at a time for each key.
@@ -94,6 +96,9 @@ pub struct Memory {
 }
 
 impl Memory {
+    /// Which part of the budget may wait in mini-moka's queues.
+    const WAITING_PART: u64 = 32;
+
     /// The byte budget of [`Memory::default`]: 64 MiB.
     pub const DEFAULT_BYTES: u64 = 64 << 20;
 
@@ -124,6 +129,7 @@ impl Memory {
             cache,
             front: Arc::new(Front::for_bytes(config.max_bytes)),
             fills: AtomicBool::new(false),
+            waiting: AtomicU64::new(0),
             config,
             puts: std::array::from_fn(|_| Mutex::new(())),
             put_in: AtomicU64::new(0),
@@ -147,9 +153,11 @@ impl Memory {
             true => self.cache.get(&hash).is_some(),
             false => self.cache.contains_key(&hash),
         };
+        let weight = entry.weight();
         let held = Held::new(entry, &self.front);
         self.front.put(held.entry());
         self.cache.insert(hash, held);
+        self.queued(weight);
         let fills = self.cache.weighted_size() >= self.config.max_bytes / 4 * 3;
         if fills != self.fills.load(Ordering::Relaxed) {
             self.fills.store(fills, Ordering::Relaxed);
@@ -157,6 +165,23 @@ impl Memory {
         if !replaces {
             self.put_in.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Notes that mini-moka has queued an entry of this weight. It tidies up by the number of what waits, and large entries are many
+    /// bytes before they are many: so it is made to when a thirty-second of the budget waits.
+    fn queued(&self, weight: u32) {
+        let weight = u64::from(weight);
+        if self.waiting.fetch_add(weight, Ordering::Relaxed) + weight
+            > self.config.max_bytes / Self::WAITING_PART
+        {
+            self.tidy();
+        }
+    }
+
+    /// Has mini-moka work off what waits, and let go of it.
+    fn tidy(&self) {
+        self.waiting.store(0, Ordering::Relaxed);
+        self.cache.sync();
     }
 
     /// Puts what mini-moka holds into the table in front, unless somebody is putting or taking there: what is in front is never older than
@@ -176,7 +201,14 @@ impl Memory {
         let drawn = count.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56;
         let fills = self.fills.load(Ordering::Relaxed);
         if drawn < TOLD_OF_256[usize::from(fills)] || (fills && entry.is_new(FIRST_TOLD)) {
-            drop(self.cache.get(&entry.hash()));
+            self.told(entry);
+        }
+    }
+
+    #[cold]
+    fn told(&self, entry: &Inner) {
+        if self.cache.get(&entry.hash()).is_some() {
+            self.queued(entry.weight());
         }
     }
 
@@ -202,22 +234,36 @@ impl Memory {
             return None;
         }
         self.bring_forward(key.hash);
+        self.queued(entry.weight());
         Some(entry.clone())
     }
 
+    /// Takes an entry out, and lets go of it.
     fn take(&self, hash: u64) {
+        if self.take_one(hash) {
+            self.tidy();
+        }
+    }
+
+    /// Whether there was an entry, which mini-moka keeps until it tidies up.
+    fn take_one(&self, hash: u64) -> bool {
         let _alone = self.alone(hash);
         self.front.clear(hash);
-        if self.cache.contains_key(&hash) {
+        let is_there = self.cache.contains_key(&hash);
+        if is_there {
             self.cache.invalidate(&hash);
             self.taken_out.fetch_add(1, Ordering::Relaxed);
         }
+        is_there
     }
 
     fn take_all(&self, which: impl Fn(&Entry) -> bool) {
         let hashes: Vec<u64> =
             self.cache.iter().filter(|held| which(held.value().entry())).map(|held| *held.key()).collect();
-        hashes.into_iter().for_each(|hash| self.take(hash));
+        let taken = hashes.into_iter().filter(|&hash| self.take_one(hash)).count();
+        if taken > 0 {
+            self.tidy();
+        }
     }
 }
 
@@ -335,7 +381,6 @@ impl CacheLayer for Memory {
     }
 
     fn usage(&self) -> LayerUsage {
-        use mini_moka::sync::ConcurrentCacheExt;
         // Nothing is put in or taken out meanwhile; and what was so far is counted, where mini-moka is behind by a batch.
         let _alone: Vec<_> =
             self.puts.iter().map(|lock| lock.lock().unwrap_or_else(PoisonError::into_inner)).collect();
@@ -410,6 +455,50 @@ mod tests {
         let alive = values.iter().filter(|value| value.strong_count() > 0).count() as u64;
         assert!((1..1_000).contains(&held), "there is room for few: {held}");
         assert_eq!(alive, held);
+    }
+
+    #[test]
+    fn what_is_taken_out_is_freed_at_once() {
+        let memory = Memory::default();
+        let last: Vec<_> = (0..3)
+            .map(key)
+            .map(|key| {
+                let entry = entry(&key, 1);
+                let value = Arc::downgrade(entry.value());
+                memory.put(key.lookup().hash(), entry);
+                (key, value)
+            })
+            .collect();
+        memory.take(last[0].0.lookup().hash());
+        assert!(last[0].1.upgrade().is_none(), "taken by its key");
+        // Nothing comes after the last one that would have mini-moka tidy up.
+        memory.take_all(|_| true);
+        assert!(last.iter().all(|(_, value)| value.upgrade().is_none()), "taken with all");
+    }
+
+    #[test]
+    fn the_budget_is_kept_also_by_few_large_entries_after_a_pause() {
+        const LARGE: usize = 64 << 10;
+        let memory = Memory::max_bytes(1 << 20);
+        let mut values = Vec::new();
+        for number in 0..100 {
+            if number == 20 {
+                // mini-moka has its own clock, and tidies up by the number of what waits when it did nothing for half a second.
+                let paused = std::time::Instant::now();
+                while paused.elapsed() < std::time::Duration::from_millis(600) {
+                    std::thread::yield_now();
+                }
+            }
+            let key = key(number);
+            let times = Times { loaded_at: 1, deadline: u64::MAX, keep_until: u64::MAX };
+            let payload = manual::payload(bytes::Bytes::from(vec![b'1'; LARGE]), Arc::from([]));
+            let entry = Entry::new(&key, payload, LARGE, times, &Snapshot::default());
+            values.push(Arc::downgrade(entry.value()));
+            memory.put(key.lookup().hash(), entry);
+            peek(&memory, &key);
+            let alive = values.iter().filter(|value| value.strong_count() > 0).count();
+            assert!(alive * LARGE <= (1 << 20) + LARGE, "{alive} of {LARGE} bytes after {number}");
+        }
     }
 
     #[test]
