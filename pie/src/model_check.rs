@@ -157,12 +157,13 @@ fn run(seed: u64) -> (u64, Option<String>) {
         }
     };
 
+    let (mut choices, mut quick) = (Vec::with_capacity(64), Vec::with_capacity(64));
     for _ in 0..3_000 {
         if lock(&world).violation.is_some() {
             break;
         }
-        let mut choices: Vec<Choice> = Vec::with_capacity(16);
-        choices.extend(scheduler.runnable().into_iter().map(Choice::Step));
+        choices.clear();
+        choices.extend(scheduler.runnable().map(Choice::Step));
         {
             let world = lock(&world);
             for at in 0..world.ops.len() {
@@ -176,9 +177,10 @@ fn run(seed: u64) -> (u64, Option<String>) {
         }
         let nothing_goes_on = choices.is_empty();
         // Some are slow, so that much may happen between two of their steps.
-        let quick: Vec<Choice> = choices.iter().copied().filter(|choice| !choice.is_slow(slow)).collect();
+        quick.clear();
+        quick.extend(choices.iter().copied().filter(|choice: &Choice| !choice.is_slow(slow)));
         if !quick.is_empty() && rng.u32(..16) != 0 {
-            choices = quick;
+            std::mem::swap(&mut choices, &mut quick);
         }
         if actors > 0 && (!calm || nothing_goes_on || rng.u32(..6) == 0) {
             choices.push(Choice::Spawn);
@@ -309,7 +311,7 @@ fn trouble(choices: &mut Vec<Choice>, budget: &Budget, world: &Shared, scheduler
         choices.push(Choice::Tick);
     }
     if budget.drops > 0 {
-        choices.extend(scheduler.droppable().into_iter().map(Choice::Drop));
+        choices.extend(scheduler.droppable().map(Choice::Drop));
     }
     choices.extend((0..scheduler.timers()).map(Choice::Fire));
     for engine in 0..2 {
@@ -411,8 +413,8 @@ fn deliver(engine: &Engine, world: &Shared) {
 /// Runs everything to its end, in order.
 fn drain(scheduler: &mut Scheduler, world: &Shared, engines: &[Engine; 2]) {
     loop {
-        if let Some(task) = scheduler.runnable().first() {
-            scheduler.step(*task);
+        if let Some(task) = { scheduler.runnable().next() } {
+            scheduler.step(task);
             continue;
         }
         let mut locked = lock(world);

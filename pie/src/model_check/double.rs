@@ -5,7 +5,9 @@ use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use foldhash::fast::RandomState;
 use redis::{Arg, Cmd, Pipeline, Value};
+use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
 use crate::cache::glob;
@@ -16,6 +18,12 @@ use crate::layers::redis::wire::{Deadline, Wire};
 pub(super) const PREFIX: &str = "pie:";
 
 type Bytes = Vec<u8>;
+
+/// What a server holds.
+type Map = HashMap<Bytes, Bytes, RandomState>;
+
+/// The words of a command; shared, as a schedule looks at them often.
+type Words = Arc<[Bytes]>;
 
 /// One key of one command: what one shard executes by itself.
 #[derive(Debug, Clone)]
@@ -30,7 +38,7 @@ struct Unit {
 pub(super) struct Op {
     engine: usize,
     server: usize,
-    commands: Vec<Vec<Bytes>>,
+    commands: Vec<Words>,
     answers: Vec<Vec<Value>>,
     units: Vec<Unit>,
     reply: Option<oneshot::Sender<Result<Vec<Value>>>>,
@@ -55,7 +63,7 @@ pub(super) enum Fate {
 /// A server: what it holds, and which process it is.
 #[derive(Default)]
 struct Server {
-    map: HashMap<Bytes, Bytes>,
+    map: Map,
     run: u64,
 }
 
@@ -81,7 +89,7 @@ pub(super) struct Connection {
 pub(super) struct World {
     /// The last one is the master; those before it were, and still answer who has not left them.
     servers: Vec<Server>,
-    snapshot: HashMap<Bytes, Bytes>,
+    snapshot: Map,
     /// How many processes there were.
     runs: u64,
     pub(super) ops: Vec<Op>,
@@ -117,7 +125,7 @@ fn down() -> Error {
     Error::new(ErrorKind::Layer, "the connection is lost")
 }
 
-fn words(command: &Cmd) -> Vec<Bytes> {
+fn words(command: &Cmd) -> Words {
     command
         .args_iter()
         .filter_map(|arg| match arg {
@@ -127,11 +135,11 @@ fn words(command: &Cmd) -> Vec<Bytes> {
         .collect()
 }
 
-fn keys(command: &[Bytes]) -> Vec<&Bytes> {
+fn keys(command: &[Bytes]) -> &[Bytes] {
     match &command[0][..] {
-        b"MGET" | b"UNLINK" => command[1..].iter().collect(),
-        b"EVAL" => vec![&command[3]],
-        _ => command.get(1).into_iter().collect(),
+        b"MGET" | b"UNLINK" => &command[1..],
+        b"EVAL" => &command[3..4],
+        _ => command.get(1..2).unwrap_or_default(),
     }
 }
 
@@ -144,7 +152,7 @@ impl Wire for Double {
                 if !world.connections[self.engine].up && !self.probe {
                     return Err(down());
                 }
-                let commands: Vec<Vec<Bytes>> = pipe.cmd_iter().map(words).collect();
+                let commands: Vec<Words> = pipe.cmd_iter().map(words).collect();
                 // A new connection leads to the master.
                 let server = match self.probe {
                     true => world.servers.len() - 1,
@@ -173,7 +181,7 @@ impl World {
     pub(super) fn new(shards: usize) -> Self {
         Self {
             servers: vec![Server { run: 1, ..Server::default() }],
-            snapshot: HashMap::new(),
+            snapshot: Map::default(),
             runs: 1,
             ops: Vec::new(),
             connections: [
@@ -199,7 +207,7 @@ impl World {
         self.servers.last().expect("there is one")
     }
 
-    fn master_map(&mut self) -> &mut HashMap<Bytes, Bytes> {
+    fn master_map(&mut self) -> &mut Map {
         &mut self.servers.last_mut().expect("there is one").map
     }
 
@@ -261,7 +269,7 @@ impl World {
         &mut self,
         engine: usize,
         server: usize,
-        commands: Vec<Vec<Bytes>>,
+        commands: Vec<Words>,
     ) -> oneshot::Receiver<Result<Vec<Value>>> {
         let (send, receive) = oneshot::channel();
         let mut units = Vec::new();
@@ -278,12 +286,12 @@ impl World {
     }
 
     /// What may happen to a pipeline.
-    pub(super) fn fates(&self, at: usize, faults: bool) -> Vec<Fate> {
+    pub(super) fn fates(&self, at: usize, faults: bool) -> SmallVec<[Fate; 8]> {
         let op = &self.ops[at];
-        let mut shards: Vec<usize> = op.units.iter().map(|unit| unit.shard).collect();
+        let mut shards: SmallVec<[usize; 16]> = op.units.iter().map(|unit| unit.shard).collect();
         shards.sort_unstable();
         shards.dedup();
-        let mut fates: Vec<Fate> = shards.into_iter().map(Fate::Execute).collect();
+        let mut fates: SmallVec<[Fate; 8]> = shards.into_iter().map(Fate::Execute).collect();
         if faults && op.reply.is_some() {
             fates.extend([Fate::LostBefore, Fate::LostAfter, Fate::Late]);
         }
@@ -296,7 +304,7 @@ impl World {
         let op = &self.ops[at];
         let word =
             |word: &Bytes| String::from_utf8_lossy(&word[..word.len().min(18)]).escape_debug().to_string();
-        let command = |words: &Vec<Bytes>| words.iter().map(word).collect::<Vec<_>>().join(" ");
+        let command = |words: &Words| words.iter().map(word).collect::<Vec<_>>().join(" ");
         let commands: Vec<String> = op.commands.iter().map(command).collect();
         format!("engine {} for {}: {}", op.engine, op.version, commands.join("; "))
     }
@@ -345,10 +353,10 @@ impl World {
             .into_iter()
             .partition(|unit| shard.is_none_or(|shard| unit.shard == shard));
         for unit in now {
-            let words = self.ops[at].commands[unit.command].clone();
+            let words = Arc::clone(&self.ops[at].commands[unit.command]);
             let (engine, version) = (self.ops[at].engine, self.ops[at].version);
-            let key = keys(&words)[unit.place].clone();
-            let answer = self.command(&words, &key, (engine, self.ops[at].server), version);
+            let key = &keys(&words)[unit.place];
+            let answer = self.command(&words, key, (engine, self.ops[at].server), version);
             self.ops[at].answers[unit.command][unit.place] = answer;
         }
         // What a server is told that is no master any more is lost.
@@ -367,9 +375,7 @@ impl World {
     ) -> Value {
         let is_master = server + 1 == self.servers.len();
         let Server { map, run } = &mut self.servers[server];
-        let stored = |map: &HashMap<Bytes, Bytes>| {
-            map.get(key).map_or(Value::Nil, |value| Value::BulkString(value.clone()))
-        };
+        let stored = |map: &Map| map.get(key).map_or(Value::Nil, |value| Value::BulkString(value.clone()));
         match &words[0][..] {
             b"INFO" => Value::BulkString(format!("# Server\r\nrun_id:{run}\r\n").into_bytes()),
             b"GET" | b"MGET" => stored(map),

@@ -49,13 +49,17 @@ impl Scheduler {
     }
 
     /// Tasks that can take a step.
-    pub(super) fn runnable(&self) -> Vec<usize> {
-        let awake = |slot: &Slot| slot.task.is_some() && slot.woken.0.load(Ordering::Relaxed);
-        (0..self.slots.len()).filter(|i| awake(&self.slots[*i])).collect()
+    pub(super) fn runnable(&self) -> impl Iterator<Item = usize> {
+        self.which(|slot| slot.woken.0.load(Ordering::Relaxed))
     }
 
-    pub(super) fn droppable(&self) -> Vec<usize> {
-        (0..self.slots.len()).filter(|i| self.slots[*i].task.is_some() && self.slots[*i].droppable).collect()
+    pub(super) fn droppable(&self) -> impl Iterator<Item = usize> {
+        self.which(|slot| slot.droppable)
+    }
+
+    fn which(&self, of: impl Fn(&Slot) -> bool) -> impl Iterator<Item = usize> {
+        let slots = self.slots.iter().enumerate();
+        slots.filter(move |(_, slot)| slot.task.is_some() && of(slot)).map(|(at, _)| at)
     }
 
     pub(super) fn unfinished(&self) -> usize {
