@@ -274,7 +274,7 @@ impl World {
         let (send, receive) = oneshot::channel();
         let mut units = Vec::new();
         for (command, words) in commands.iter().enumerate() {
-            for (place, key) in keys(words).into_iter().enumerate() {
+            for (place, key) in keys(words).iter().enumerate() {
                 units.push(Unit { command, place, shard: self.shard(key) });
             }
         }
