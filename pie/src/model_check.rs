@@ -63,7 +63,9 @@ fn run(seed: u64) -> (u64, Option<String>) {
     let clock = ManualClock::new();
     let mut scheduler = Scheduler::new();
     let gathers = rng.bool();
-    let engines = [0, 1].map(|id| Engine::new(id, &world, &clock, gathers));
+    // Never, always, or after a read that found its token.
+    let streak = [u32::MAX, 0, 1][(seed % 3) as usize];
+    let engines = [0, 1].map(|id| Engine::new(id, &world, &clock, gathers, streak));
     // Some readers of one engine, whose loads and messages take long, and no trouble: what only a write in the middle of a
     // load shows.
     let calm = rng.u32(..8) == 0;
@@ -84,6 +86,7 @@ fn run(seed: u64) -> (u64, Option<String>) {
     if split {
         budget = Budget { evictions: budget.evictions, ..Budget::default() };
     }
+    trace.add(u64::from(streak));
     trace.add(shards as u64 + 2 * u64::from(gathers) + 4 * u64::from(calm) + 8 * u64::from(split));
     // A set of tasks, by the low bits of their numbers, and of engines whose messages take long.
     let slow = match calm {

@@ -187,6 +187,33 @@ async fn a_miss_is_one_round_trip_before_the_database() -> pie::Result<()> {
 }
 
 #[tokio::test]
+async fn after_many_hits_in_a_row_one_miss_takes_a_second_round_trip() -> pie::Result<()> {
+    let log = Log::start().await;
+    let setup = setup!();
+    let engine = setup.engine().await;
+    setup.fill(&engine, 10).await;
+    User::find_by_id(&engine, 1).await?;
+    engine.cache().flush().await;
+    for _ in 0..64 {
+        forget(&engine).await;
+        assert_eq!(User::find_by_id(&engine, 1).required().await?.source(), Source::Redis);
+    }
+    log.clear();
+    setup.proxy.trips();
+    // The store after the load is one.
+    for (id, trips) in [(2, 3), (3, 2), (4, 2)] {
+        assert_eq!(User::find_by_id(&engine, id).required().await?.source(), Source::Database);
+        engine.cache().flush().await;
+        assert_eq!(setup.proxy.trips(), trips, "row {id}");
+        forget(&engine).await;
+        assert_eq!(User::find_by_id(&engine, id).required().await?.source(), Source::Redis);
+        assert_eq!(setup.proxy.trips(), 1, "row {id} again");
+    }
+    assert_eq!(log.statements().len(), 3);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_hundred_ids_are_one_round_trip() -> pie::Result<()> {
     let log = Log::start().await;
     let setup = setup!();

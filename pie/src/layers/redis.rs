@@ -4,7 +4,7 @@
 //! from then on calls fail at once, while a task tries again with growing pauses. Invalidations that could not be sent are kept,
 //! and sent before anything is read again.
 //!
-//! The rooms: `protocol` says what is said to Redis (`exchange`: values, `locks`, `pending`, `message`), `wire` is how it gets
+//! The rooms: `protocol` says what is said to Redis (`exchange`: values, `locks`, `pending`, `streak`, `message`), `wire` is how it gets
 //! there: to one server (`server`, found by `address`, checked by `check`) or to many (`cluster`, where `layout` says what lies
 //! where). `values` is how bytes are stored, `listen` hears other processes.
 
@@ -23,6 +23,7 @@ mod pending;
 pub(crate) mod protocol;
 mod server;
 mod servers;
+pub(crate) mod streak;
 mod values;
 pub(crate) mod wire;
 

@@ -21,6 +21,7 @@ use crate::clock::{Clock, ManualClock};
 use crate::codec::{CodecId, Token};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layers::redis::protocol::Protocol;
+use crate::layers::redis::streak::Streak;
 use crate::layers::redis::wire::Deadline;
 use crate::layers::redis::{Acquaintance, identify, mark as mark_as, trust};
 use crate::task::stepped::pause;
@@ -266,9 +267,12 @@ fn rules(way: Way) -> Rules {
 }
 
 impl Engine {
-    pub(super) fn new(id: usize, world: &Shared, clock: &ManualClock, gathers: bool) -> Self {
-        let protocol =
-            Arc::new(Protocol::new(Double { world: Arc::clone(world), engine: id, probe: false }, 1 << 20));
+    /// `streak` is after how many reads that found their token one expects the next to.
+    pub(super) fn new(id: usize, world: &Shared, clock: &ManualClock, gathers: bool, streak: u32) -> Self {
+        let wire = Double { world: Arc::clone(world), engine: id, probe: false };
+        let mut protocol = Protocol::new(wire, 1 << 20);
+        protocol.streak = Streak::of(streak);
+        let protocol = Arc::new(protocol);
         protocol.set_prefix(PREFIX);
         let memory = Arc::new(Map::default());
         let config = ChainConfig { bits: 10, gathers, ..ChainConfig::default() };

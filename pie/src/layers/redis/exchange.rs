@@ -124,7 +124,8 @@ impl<'r> Questions<'r> {
 }
 
 impl<W: Wire> Protocol<W> {
-    /// Reads values and tokens in one round trip; creates tokens that are missing, those of several keys in a second one.
+    /// Reads values and tokens in one round trip; creates tokens that are missing, in a second one those of several keys
+    /// and of one that no miss was expected of.
     /// Without room for new tokens, what is there is still read.
     ///
     /// # Errors
@@ -158,9 +159,9 @@ impl<W: Wire> Protocol<W> {
             pause!();
 
             // The own name of a key that is read alone comes with its creation: a miss then costs this one trip. Of many keys most
-            // are hits, and their own names are asked for like the others.
+            // are hits, and their own names are asked for like the others; so it is where no miss came for a while.
             let creates = !self.full.is_on();
-            let alone = reads.len() == 1 && creates;
+            let alone = reads.len() == 1 && creates && !self.streak.is_long();
             let layout = self.wire.layout();
             let Questions { asked, places, of_reads } = Questions::of(reads, layout, alone);
             let ttl = reads.iter().map(|read| read.ttl).max().unwrap_or(0);
@@ -209,6 +210,7 @@ impl<W: Wire> Protocol<W> {
             let mut owned = true;
             if let Some(own) = &mut own {
                 let reply = replies.next().unwrap_or(Value::Nil);
+                self.streak.went(as_token(&reply).is_some());
                 match (as_token(&reply), &reply) {
                     (Some(existing), _) => *own = existing,
                     (None, Value::ServerError(_)) => {
@@ -228,6 +230,9 @@ impl<W: Wire> Protocol<W> {
             // A missing token is a miss, also if the second trip finds one: between the two the server may have been replaced by
             // one that remembers what this one had forgotten.
             let there: SmallVec<[bool; 16]> = tokens.iter().map(Option::is_some).collect();
+            if let [Places { own: Some(own), .. }] = &of_reads[..] {
+                self.streak.went(there[*own]);
+            }
             if creates && tokens.contains(&None) {
                 Box::pin(self.create_missing(&asked, &mut tokens, ttl, by)).await?;
             }

@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::full::{Full, Until};
 use super::message::{Content, Ears, Message, NAMES_PER_MESSAGE, Publisher};
 use super::pending::Pending;
+use super::streak::Streak;
 use super::wire::{Deadline, Wire, garbled, is_full, refused};
 use crate::cache::Inbox;
 use crate::cache::stamps::StampName;
@@ -56,6 +57,8 @@ pub(crate) struct Protocol<W> {
     pub(super) full: Full,
     /// While it is on, values are asked for up to the limit, instead of whole.
     pub(super) wary: Until,
+    /// How many reads of one key at a time found its token, one after the other.
+    pub(crate) streak: Streak,
     /// The longest stored value that is read, in bytes.
     pub(super) max_value: usize,
     /// Who waits for a lock in this process, by the lock's key.
@@ -109,6 +112,7 @@ impl<W: Wire> Protocol<W> {
             pending: Pending::default(),
             full: Full::new(),
             wary: Until::new(),
+            streak: Streak::default(),
             max_value,
             waiting: Mutex::default(),
         }

@@ -474,7 +474,12 @@ async fn query(
     pipe: &Pipeline,
     clustered: bool,
 ) -> Result<Vec<Value>> {
-    let answers = connection.req_packed_commands(pipe, 0, pipe.len()).await;
+    let alone = if pipe.len() == 1 { pipe.cmd_iter().next() } else { None };
+    let answers = match alone {
+        // Without what gathers the answers of several.
+        Some(command) => connection.req_packed_command(command).await.map(|answer| vec![answer]),
+        None => connection.req_packed_commands(pipe, 0, pipe.len()).await,
+    };
     let answers = answers.map_err(|error| failed(&error))?;
     match useless(pipe, &answers, clustered) {
         Some(refusal) => Err(refused(refusal.code())),
