@@ -87,18 +87,22 @@ async fn a_cluster_is_used_like_one_server_and_every_shard_alike() {
     assert_eq!(read_all(&b).await, ROWS, "another process has them from Redis");
 
     // A row, the token of its key, the namespace's and the family's are asked for on one shard; only the tag's is elsewhere.
-    let before = calls(&cluster, "get").await;
+    let before = [calls(&cluster, "get").await, calls(&cluster, "set").await];
     assert_eq!(read_all(&b).await, ROWS);
-    let after = calls(&cluster, "get").await;
-    let each: Vec<u64> = after.iter().zip(&before).map(|(after, before)| after - before).collect();
+    let after = [calls(&cluster, "get").await, calls(&cluster, "set").await];
+    let [each, sets] = [0, 1].map(|of: usize| -> Vec<u64> {
+        after[of].iter().zip(&before[of]).map(|(after, before)| after - before).collect()
+    });
     let all: u64 = each.iter().sum();
-    assert_eq!(all, 4 * ROWS.unsigned_abs(), "value, namespace, family, tag: {each:?}");
-    // The tag is one name, on one shard: a row's three are spread.
+    assert_eq!(all, 5 * ROWS.unsigned_abs(), "value, key, namespace, family, tag: {each:?}");
+    // All of those before were hits: nobody makes a token for a miss.
+    assert_eq!(sets.iter().sum::<u64>(), 0, "{sets:?}");
+    // The tag is one name, on one shard: a row's four are spread.
     let without_tag = |count: &u64| {
         if *count == *each.iter().max().unwrap_or(&0) { count - ROWS.unsigned_abs() } else { *count }
     };
     for count in each.iter().map(without_tag) {
-        let share = count * 3 * 100 / (3 * ROWS.unsigned_abs());
+        let share = count * 3 * 100 / (4 * ROWS.unsigned_abs());
         assert!((60..=140).contains(&share), "{each:?}: {share} percent of its share");
     }
 
