@@ -8,6 +8,12 @@ use pie::Memory;
 use pie::prelude::*;
 use serde::{Deserialize, Serialize};
 
+/// How many rounds there are of what is asked one after the other, and how many questions of one kind follow each other in a round: in turn, as
+/// which thread runs on which core is decided anew now and then, and costs more than what is to be measured.
+pub const TURN_ROUNDS: usize = 15;
+/// See [`TURN_ROUNDS`].
+pub const AT_A_TIME: usize = 50;
+
 /// The row of all benchmarks.
 #[derive(Debug, Clone, PartialEq, Model, Serialize, Deserialize)]
 #[cached(ttl = "1h", tags("users"))]

@@ -10,13 +10,10 @@ use std::time::{Duration, Instant};
 
 use pie::Memory;
 use pie::prelude::*;
-use pie_benches::{Pair, Random, User, each, line, median, new_user, zipf};
+use pie_benches::{AT_A_TIME, Pair, Random, TURN_ROUNDS, User, each, line, median, new_user, zipf};
 use sqlx::Row as _;
 
 const ROUNDS: usize = 5;
-/// The same for misses, and how many of them follow each other.
-const MISS_ROUNDS: usize = 15;
-const AT_A_TIME: usize = 50;
 
 /// A function whose body costs nothing.
 #[cached(ttl = "1h", key = "counted:{id}", name = "counted", tags("all"))]
@@ -46,16 +43,17 @@ macro_rules! misses {
         User::insert_many(&engine, (1..=ROWS).map(new_user)).await?;
         let first = User::query(&engine).order_by(User::ID.asc()).first().required().await?.id;
         let mut pair = Pair::default();
-        for _ in 0..MISS_ROUNDS {
+        for _ in 0..TURN_ROUNDS {
             engine.cache().clear().await?;
-            // In turn, a few at a time: which thread runs on which core is decided anew now and then, and costs more than what is
-            // to be measured.
             let (mut pie, mut floor) = (Duration::ZERO, Duration::ZERO);
             for begin in (first..first + ROWS).step_by(AT_A_TIME) {
                 let ids = begin..begin + AT_A_TIME as i64;
                 let start = Instant::now();
                 for id in ids.clone() {
-                    assert_eq!(User::find_by_id(&engine, id).required().await?.source(), pie::Source::Database);
+                    assert_eq!(
+                        User::find_by_id(&engine, id).required().await?.source(),
+                        pie::Source::Database
+                    );
                 }
                 pie += start.elapsed();
                 let start = Instant::now();

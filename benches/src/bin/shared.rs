@@ -8,14 +8,10 @@ use std::time::{Duration, Instant};
 
 use pie::prelude::*;
 use pie::{CacheConfig, Cached, RedisConfig};
-use pie_benches::{Pair, User, each, median, new_user};
+use pie_benches::{AT_A_TIME, Pair, TURN_ROUNDS, User, each, median, new_user};
 use tokio::sync::oneshot;
 
 const ROUNDS: usize = 7;
-/// The same for what is asked one after the other, and how many questions of one kind follow each other: in turn, as which thread runs on
-/// which core is decided anew now and then, and costs more than what is to be measured.
-const TURN_ROUNDS: usize = 15;
-const AT_A_TIME: usize = 50;
 /// How many calls of many rows follow each other, and how often.
 const CALLS_AT_A_TIME: usize = 5;
 const TURNS: usize = 20;

@@ -260,10 +260,10 @@ impl Memory {
     fn take_all(&self, which: impl Fn(&Entry) -> bool) {
         let hashes: Vec<u64> =
             self.cache.iter().filter(|held| which(held.value().entry())).map(|held| *held.key()).collect();
-        let taken = hashes.into_iter().filter(|&hash| self.take_one(hash)).count();
-        if taken > 0 {
-            self.tidy();
+        for hash in hashes {
+            self.take_one(hash);
         }
+        self.tidy();
     }
 }
 

@@ -1,7 +1,7 @@
 //! Whether those who read one key at a time find the token of its name, as a rule.
 //!
 //! A token has to be there before a load begins. Who expects a miss has the key's own created in the same round trip as the question
-//! (`SET … NX GET`), which costs Redis and its client about as much as the question itself. Who has found nothing but tokens for a
+//! (`SET … NX GET`): a second command, and a random number of the system, also for each hit. Who has found nothing but tokens for a
 //! while asks for it like for any other, and a miss then takes a second round trip: at most one read in so many.
 
 use std::sync::atomic::{AtomicU32, Ordering};
