@@ -106,11 +106,16 @@ impl Key {
     /// The key of an answer of the shape that has this fingerprint; `prefix` is everything before the logical key. What is looked up
     /// in memory begins with a [`head`].
     pub(crate) fn new(lookup: Lookup<'_>, prefix: &str, logical: &str, fingerprint: u64) -> Self {
+        Self::named(lookup, StampName::of_key(prefix, logical), prefix.len(), fingerprint)
+    }
+
+    /// The same by the name that ends it, of which the prefix is so many bytes.
+    pub(crate) fn named(lookup: Lookup<'_>, name: StampName, prefix: usize, fingerprint: u64) -> Self {
         Self {
             full: SmallVec::from_slice(lookup.full),
             hash: lookup.hash,
-            name: StampName::of_key(prefix, logical),
-            prefix: prefix.len(),
+            name,
+            prefix,
             fingerprint,
             whole: OnceLock::new(),
         }

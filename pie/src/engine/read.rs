@@ -129,10 +129,7 @@ impl Step<'_> {
             && let Step::Start { on, spec } = std::mem::replace(self, Step::Done)
         {
             let (name, model) = (spec.name(table), spec.schema.model);
-            // On the stack: with `log` switched on in `tracing`, as sqlx does, the fields are looked at although nobody listens.
-            let text = name.text();
-            let query = std::str::from_utf8(&text).unwrap_or_default();
-            let span = tracing::debug_span!("pie.read", model, query);
+            let span = tracing::debug_span!("pie.read", model, query = %name);
             let reading = reading(on, spec, table);
             *self = Step::Slow(match span.is_disabled() {
                 true => Box::pin(reading),
@@ -307,8 +304,6 @@ impl Engine {
         table: &'static ShapeTable,
         limits: Limits,
     ) -> Result<Item> {
-        let key = spec.key(table, self.inner_scope());
-        let logical = key.logical();
         let others = || {
             let namespaces = self.namespaces();
             let names = spec.other_names(condition, namespaces.len())?;
@@ -323,9 +318,10 @@ impl Engine {
             } else {
                 Arc::new(others()?)
             };
-        let (full, fingerprint) = (spec.memory_key(table, self.inner_scope()), key.fingerprint);
+        let full = spec.memory_key(table, self.inner_scope());
+        let (name, fingerprint) = spec.own_name(table, self.scope());
         Ok(Item {
-            key: Key::new(self.lookup(&full), self.scope(), &logical, fingerprint),
+            key: Key::named(self.lookup(&full), name, self.scope().len(), fingerprint),
             others,
             limits,
             codec: &table.codec,

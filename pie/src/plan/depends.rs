@@ -9,7 +9,7 @@ use super::text::{Text, push_data};
 use crate::model::{ColumnType, Datum, Index, Schema};
 
 /// How long arguments stand in a key as they are, in bytes.
-const LONGEST: usize = 200;
+pub(crate) const LONGEST: usize = 200;
 
 /// How many values of an index a read may name before it depends on the whole table instead.
 const MAX_INDEX_VALUES: usize = 4;
@@ -186,7 +186,13 @@ pub(crate) fn row_names(schema: &Schema, values: &[Datum<'_>], out: &mut Vec<Str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cache::entry::ValueCodec;
+    use crate::cache::stamps::StampName;
+    use crate::codec::CodecId;
+    use crate::error::{Error, ErrorKind};
     use crate::model::{ColumnDef, Policy};
+    use crate::query::shape::{Fetch, ShapeTable};
+    use crate::query::spec::{Args, From, Spec};
 
     static SCHEMA: Schema = Schema::new(
         "User",
@@ -252,5 +258,53 @@ mod tests {
         let key = logical("user:email:", long.as_bytes(), false);
         assert_eq!(key.len(), "user:email:%h".len() + 32);
         assert!(logical("users:find:", b"\x00", true).starts_with("users:find:"));
+    }
+
+    static TABLE: ShapeTable = ShapeTable {
+        kind: 1,
+        word: "find",
+        fetch: Fetch::Rows,
+        build: |_| Err(Error::new(ErrorKind::InvalidQuery, "nothing is loaded here")),
+        codec: ValueCodec {
+            id: CodecId::Rows,
+            encode: |_| None,
+            decode: |_| None,
+            weigh: |_| 0,
+            tags: None,
+        },
+    };
+
+    #[test]
+    fn a_reader_names_its_row_as_its_writer_does() {
+        let texts = ["", "a:b", "ä", "x"].map(str::to_owned);
+        let lengths = [LONGEST - 1, LONGEST, LONGEST + 1, 10_000];
+        let texts = texts.into_iter().chain(lengths.map(|length| "y".repeat(length)));
+        for value in texts.map(|text| Datum::Text(text.into())).chain([Datum::Int(-7), Datum::Null]) {
+            let written = key_name(&SCHEMA.id, &[&value]);
+            let spec = Spec::new(&SCHEMA, From::Row(&SCHEMA.id), Args::One(value));
+            for scope in ["pie:", "pie:~s:t:9"] {
+                let (name, fingerprint) = spec.own_name(&TABLE, scope);
+                assert_eq!(name.as_str(), format!("{scope}~{written}"));
+                assert_eq!(fingerprint, spec.key(&TABLE, "").fingerprint);
+            }
+        }
+    }
+
+    #[test]
+    fn a_list_has_the_name_of_its_key() {
+        let index = &SCHEMA.indexes[0];
+        for text in ["active".to_owned(), "z".repeat(LONGEST)] {
+            let mut spec = Spec::new(&SCHEMA, From::List(index), Args::One(Datum::Text(text.into())));
+            let plain = spec.own_name(&TABLE, "pie:");
+            spec.set_limit(10);
+            let limited = spec.own_name(&TABLE, "pie:");
+            assert_ne!(plain.0, limited.0);
+            spec.rest_mut().filter = Some(eq(0, Datum::Int(1)));
+            let filtered = spec.own_name(&TABLE, "pie:");
+            assert_ne!(limited.0, filtered.0);
+            // However it is put together.
+            let logical = spec.key(&TABLE, "").logical().into_owned();
+            assert_eq!(filtered.0, StampName::of_key("pie:", &logical));
+        }
     }
 }

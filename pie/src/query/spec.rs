@@ -8,6 +8,7 @@ use super::policy::Options;
 use super::shape::{Fetch, ROWS, ShapeTable};
 use crate::cache::groups::GroupId;
 use crate::cache::key::{HEAD, KeyKind, head, short_word};
+use crate::cache::stamps::{KEY_KIND, StampName};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Datum, Index, Schema};
 use crate::plan::canonical::{push_window, put_condition};
@@ -36,15 +37,6 @@ pub(crate) enum From {
 /// The name of a query in two parts, put together where it is shown.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct QueryName(&'static str, &'static str);
-
-impl QueryName {
-    /// The same, on the stack.
-    pub(crate) fn text(self) -> Text {
-        let mut text = Text::from(self.0.as_bytes());
-        text.extend_from_slice(self.1.as_bytes());
-        text
-    }
-}
 
 impl fmt::Display for QueryName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -382,6 +374,37 @@ impl<'a> Spec<'a> {
         full.push(0);
     }
 
+    /// The arguments of a finder in its key, and what it says of order and length.
+    fn push_arguments(&self, full: &mut Text) {
+        push_data(full, &self.args);
+        if matches!(self.from, From::List(_)) {
+            full.push(b':');
+            push_window(full, &self.order, self.limit, self.offset, |at| {
+                self.schema.columns.get(at).map_or("?", |def| def.name)
+            });
+        }
+    }
+
+    /// The name that ends the answer, its [fingerprint](KeyText::fingerprint), both as of its [`key`](Self::key): where the
+    /// arguments of a finder stand in it as they are, it is put together at once.
+    pub(crate) fn own_name(&self, shape: &ShapeTable, scope: &str) -> (StampName, u64) {
+        if let (From::Row(index) | From::List(index), true) = (self.from, self.plain(shape)) {
+            let mut name = Text::from(scope);
+            name.extend_from_slice(KEY_KIND.as_bytes());
+            name.extend_from_slice(index.prefix.as_bytes());
+            let before = name.len();
+            self.push_arguments(&mut name);
+            if name.len() - before <= depends::LONGEST
+                && let Ok(name) = std::str::from_utf8(&name)
+            {
+                return (StampName::from_text(name), self.fingerprint(shape));
+            }
+        }
+        // Whatever the scope is: the logical key is without it.
+        let key = self.key(shape, "");
+        (StampName::of_key(scope, &key.logical()), key.fingerprint)
+    }
+
     /// The key as text.
     pub(crate) fn key(&self, shape: &ShapeTable, scope: &str) -> KeyText {
         let mut full = Text::new();
@@ -392,13 +415,7 @@ impl<'a> Spec<'a> {
         if let (From::Row(index) | From::List(index), true) = (self.from, plain) {
             full.extend_from_slice(index.prefix.as_bytes());
             prefix_end = full.len();
-            push_data(&mut full, &self.args);
-            if matches!(self.from, From::List(_)) {
-                full.push(b':');
-                push_window(&mut full, &self.order, self.limit, self.offset, |at| {
-                    self.schema.columns.get(at).map_or("?", |def| def.name)
-                });
-            }
+            self.push_arguments(&mut full);
         } else {
             let family = self.rest().family.as_deref().unwrap_or(self.schema.table);
             for part in [family, ":", shape.word, ":"] {
