@@ -13,6 +13,7 @@ pub mod database;
 mod engine;
 mod error;
 mod function;
+mod heard;
 mod human;
 mod layers;
 pub mod model;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use smallvec::smallvec;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use super::Engine;
 use super::tx::Tx;
@@ -19,6 +19,7 @@ use crate::cache::read::Loader;
 use crate::cache::rules::Limits;
 use crate::database::{Database, Row, Session};
 use crate::error::{Error, Result};
+use crate::heard;
 use crate::layers::memory::{Look, Sight};
 use crate::model::{Datum, Schema};
 use crate::plan::ReadPlan;
@@ -128,8 +129,7 @@ impl Step<'_> {
         if matches!(self, Step::Start { .. })
             && let Step::Start { on, spec } = std::mem::replace(self, Step::Done)
         {
-            let (name, model) = (spec.name(table), spec.schema.model);
-            let span = tracing::debug_span!("pie.read", model, query = %name);
+            let span = heard::span(|| span(&spec, table));
             let reading = reading(on, spec, table);
             *self = Step::Slow(match span.is_disabled() {
                 true => Box::pin(reading),
@@ -153,6 +153,12 @@ impl Step<'_> {
             Step::Start { .. } | Step::Failed(_) | Step::Done => Poll::Pending,
         }
     }
+}
+
+#[cold]
+fn span(spec: &Spec<'_>, table: &'static ShapeTable) -> Span {
+    let query = spec.name(table).to_string();
+    tracing::debug_span!("pie.read", model = spec.schema.model, query)
 }
 
 /// What no read may do, whoever would answer it.

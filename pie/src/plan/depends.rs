@@ -265,13 +265,7 @@ mod tests {
         word: "find",
         fetch: Fetch::Rows,
         build: |_| Err(Error::new(ErrorKind::InvalidQuery, "nothing is loaded here")),
-        codec: ValueCodec {
-            id: CodecId::Rows,
-            encode: |_| None,
-            decode: |_| None,
-            weigh: |_| 0,
-            tags: None,
-        },
+        codec: ValueCodec { id: CodecId::Rows, encode: |_| None, decode: |_| None, weigh: |_| 0, tags: None },
     };
 
     #[test]

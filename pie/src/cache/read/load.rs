@@ -10,6 +10,7 @@ use crate::cache::chain::{Chain, Got, Item, Locking, Single, Ticket, Which};
 use crate::cache::entry::Payload;
 use crate::cache::rules::Rules;
 use crate::error::{Error, ErrorKind, Result};
+use crate::heard;
 use crate::task;
 
 impl Chain {
@@ -69,7 +70,8 @@ impl Chain {
             let group = self.group(&items[*first]);
             group.loads.add(1);
             let start = Instant::now();
-            let span = tracing::debug_span!("pie.load", of = group.name(), values = wanted.len());
+            let span =
+                heard::span(|| tracing::debug_span!("pie.load", of = group.name(), values = wanted.len()));
             let loading = loader.load(&wanted);
             let outcome = match span.is_disabled() {
                 true => loading.await,
