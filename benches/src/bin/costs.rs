@@ -127,6 +127,34 @@ async fn stampede() -> pie::Result<()> {
     Ok(())
 }
 
+/// A line of the processor's cache.
+type Line = [i64; 8];
+
+/// As little as anything that finds values by a key can be: a pointer at the place that is the id, and behind it a line with the id. The lines lie
+/// anywhere, as those of a cache do.
+fn table(entries: i64) -> Vec<Option<Box<Line>>> {
+    let mut table = vec![None; entries as usize + 1];
+    let mut random = Random(88_172_645_463_325_252);
+    let mut ids: Vec<i64> = (1..=entries).collect();
+    while !ids.is_empty() {
+        let id = ids.swap_remove(random.below(ids.len() as u64) as usize);
+        if let Some(place) = table.get_mut(id as usize) {
+            *place = Some(Box::new([id, 0, 0, 0, 0, 0, 0, 0]));
+        }
+    }
+    table
+}
+
+/// What is found decides where the next is looked for (there is nothing to add), so that one waits for the other, as a hit does for the one before.
+fn look_up(table: &[Option<Box<Line>>], trace: &[i64]) {
+    let mut last = 0;
+    for id in trace {
+        let line = table.get((*id + last) as usize).and_then(Option::as_deref);
+        assert_eq!(line.map(|line| line[0]), Some(*id));
+        last = line.map_or(0, |line| line[7]);
+    }
+}
+
 /// Hits and invalidations with a million entries beside a thousand.
 async fn scale() -> pie::Result<()> {
     let (few, many) = (1_000_i64, 1_000_000_i64);
@@ -137,7 +165,8 @@ async fn scale() -> pie::Result<()> {
         }
     }
     let traces = [zipf(1_000, 0.99, 1_000_000), zipf(1_000_000, 0.99, 1_000_000)];
-    let mut hits = Pair::default();
+    let tables = [few, many].map(table);
+    let (mut hits, mut memory) = (Pair::default(), [const { Vec::new() }; 2]);
     for _ in 0..ROUNDS {
         let mut times = [Duration::ZERO; 2];
         for ((engine, trace), time) in [&small, &large].into_iter().zip(&traces).zip(&mut times) {
@@ -149,8 +178,14 @@ async fn scale() -> pie::Result<()> {
             assert_eq!(LOADS.load(Ordering::Relaxed), before, "all of them were hits");
         }
         hits.round(each(times[1], 1_000_000), each(times[0], 1_000_000));
+        for ((table, trace), times) in tables.iter().zip(&traces).zip(&mut memory) {
+            let start = Instant::now();
+            look_up(table, trace);
+            times.push(each(start.elapsed(), 1_000_000));
+        }
     }
-    hits.print("hits_1m_over_1k", "");
+    let [bare_1k, bare_1m] = memory.map(median);
+    hits.print("hits_1m_over_1k", &format!(", \"bare_1k_ns\": {bare_1k:.1}, \"bare_1m_ns\": {bare_1m:.1}"));
 
     let mut ends = Pair::default();
     for _ in 0..ROUNDS {

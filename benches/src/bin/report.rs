@@ -102,14 +102,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             having.map(|(bench, line)| format!("`{bench}` {}", text(line, field))).collect();
         each.join(", ")
     };
+    let of =
+        |field: &str| own.get("hits_1m_over_1k").map_or_else(|| "-".to_owned(), |line| text(line, field));
     writeln!(
         page,
         "\nTimes in nanoseconds for each, sizes in bytes. Allocations of a hit: {}.\n\n\
          What the protocol costs by itself, over the same floor: redis-rs asks for the tokens beside the values in one round trip, as pie \
          does for one reader, for several that read at the same time (`l2_hit_64`) and for the rows of one call, and looks at none of \
-         them: {}.\n\n## Hits beside bare mini-moka\n",
+         them: {}.\n\n\
+         What memory costs by itself (`hits_1m_over_1k`): of an array of pointers, each to a line of memory of its own, one looked up after the other, by the \
+         same ids: {} ns with a thousand, {} with a million.\n\n## Hits beside bare mini-moka\n",
         listed("allocs"),
-        listed("with_tokens")
+        listed("with_tokens"),
+        of("bare_1k_ns"),
+        of("bare_1m_ns")
     )?;
     writeln!(page, "| trace, room for | pie, percent | mini-moka, percent |\n|---|---|---|")?;
     for (bench, line) in own.iter().filter(|(bench, _)| bench.starts_with("hit_ratio ")) {
